@@ -1,0 +1,82 @@
+/* HTTP client: many calls at once on one curl multi handle. HTTPS verified; http only to loopback
+ * (checked on the address actually connected to); no redirects; bounded times and body. Knows nothing
+ * of tokens or platforms. The only file that includes curl. */
+#ifndef TH_HTTP_H
+#define TH_HTTP_H
+#include "base/buf.h"
+#include "base/err.h"
+#include <stddef.h>
+#include <stdint.h>
+
+/** What became of a call, apart from its HTTP status. */
+enum http_outcome {
+    HTTP_ANSWERED,        /* a complete answer: see status, body */
+    HTTP_REFUSED,         /* connection refused or unreachable */
+    HTTP_DNS_FAILED,
+    HTTP_TIMED_OUT,       /* to connect or in all */
+    HTTP_TLS_FAILED,      /* certificate or handshake */
+    HTTP_BROKEN,          /* connection closed early, body shorter than promised, protocol error */
+    HTTP_TOO_LARGE,       /* body over the limit */
+    HTTP_NOT_ALLOWED      /* the URL is refused by policy; nothing was sent */
+};
+const char *http_outcome_name(enum http_outcome outcome); /* "answered", "connection refused", "DNS failure", … */
+
+enum { HTTP_HEADERS_MAX = 16, HTTP_ANSWER_HEADERS_MAX = 64 };
+
+/** A request. All memory is the request's own; http_request_fini wipes it (it may hold a token). */
+struct http_request {
+    const char *method; /* static text: "GET", "POST", "DELETE" */
+    struct buf url;
+    struct buf headers[HTTP_HEADERS_MAX]; /* each "Name: value" */
+    int header_count;
+    struct buf body; /* form body; its Content-Type is among the headers */
+};
+void http_request_fini(struct http_request *req);
+
+struct http_header {
+    const char *name, *value;
+};
+/** An answer; borrowed by the callback for the time of the call. */
+struct http_answer {
+    enum http_outcome outcome;
+    char detail[160]; /* for people: curl's word, without URL */
+    int status;       /* 0 unless answered */
+    struct http_header headers[HTTP_ANSWER_HEADERS_MAX];
+    int header_count;
+    const char *body; /* NUL-terminated, never NULL */
+    size_t body_len;
+    int64_t elapsed_ms;
+};
+/** http_answer_header(answer, name): value of the first such header, case-insensitive; NULL if none. */
+const char *http_answer_header(const struct http_answer *answer, const char *name);
+
+/** http_url_check(url, err): ERR_OK if https, or http to a loopback host (127.0.0.0/8, [::1], localhost);
+ *  ERR_BAD_INPUT with the reason (user info, other schemes, other hosts, control bytes are refused). */
+enum err_code http_url_check(const char *url, struct err *err);
+
+struct http_options {
+    int64_t connect_timeout_ms; /* 3000 */
+    int64_t total_timeout_ms;   /* 10000 */
+    int max_connections;        /* in all; calls over it wait inside curl */
+    const char *ca_file;        /* NULL: the system's */
+    const char *user_agent;
+};
+struct http_client;
+typedef void http_done_fn(void *arg, const struct http_answer *answer);
+
+/** http_client_new(options, &client, err): Owns: caller, http_client_free. Call after fork only. */
+enum err_code http_client_new(const struct http_options *options, struct http_client **client, struct err *err);
+/** http_start(client, req, done, arg): start a call; ${req} is copied and may go at once. ${done} is called
+ *  exactly once, from http_run (never from here), whatever happens. total_timeout counts from here.
+ *  Fails: ERR_NOMEM (done is then not called). */
+enum err_code http_start(struct http_client *client, const struct http_request *req, http_done_fn *done, void *arg,
+                         struct err *err);
+/** http_run(client, wait_ms): move all calls on; wait at most wait_ms for something to happen (0: do not
+ *  wait); calls done callbacks, which may start new calls. Returns the number of calls still under way.
+ *  With none under way it returns 0 at once. Interrupted by signals: returns early. */
+int http_run(struct http_client *client, int wait_ms);
+int http_inflight(const struct http_client *client);
+/** http_client_free(client): drops calls under way without calling done. NULL allowed. */
+void http_client_free(struct http_client *client);
+
+#endif
