@@ -1,0 +1,68 @@
+/* The account store (DESIGN 8): one interface, two stores (MongoDB, embedded SQLite), one contract test suite.
+ * Both hold the same documents. Call store_open after fork. All calls block, bounded by the configured timeout; when
+ * the store cannot be reached they fail with ERR_UNAVAILABLE within it and work again once it is back. Not thread-safe. */
+#ifndef TH_STORE_H
+#define TH_STORE_H
+#include "store/account.h"
+
+struct store;
+struct store_options {
+    const char *uri;        /* "sqlite:/path" or "mongodb://…/database" ("mongodb+srv://" too) */
+    const char *collection; /* "socialaccounts" */
+    int64_t timeout_ms;
+};
+/** store_open(options, &store, err): does not need the store to be up (MongoDB); SQLite: opens or creates the file (0600),
+ *  migrates the schema, WAL, busy_timeout. Fails: ERR_CONFIG (URI), ERR_UNAVAILABLE, ERR_IO, ERR_CONFIG for a schema newer than ours. */
+enum err_code store_open(const struct store_options *options, struct store **store, struct err *err);
+void store_close(struct store *store); /* NULL allowed */
+const char *store_kind(const struct store *store); /* "sqlite" or "mongodb" */
+/** store_prepare(store, report, arg, err): create the indexes the service needs, if missing; where it may not, ${report} is
+ *  called with a sentence that holds the command for the operator, and the call succeeds. */
+typedef void store_report_fn(void *arg, const char *sentence);
+enum err_code store_prepare(struct store *store, store_report_fn *report, void *arg, struct err *err);
+/** store_ping(store, err): is it there? */
+enum err_code store_ping(struct store *store, struct err *err);
+
+/** Called for each account; the account is the callee's (account_fini when done: it may outlive the call); return 0 to stop.
+ *  A document that cannot be parsed is reported in the log and passed over. */
+typedef int store_account_fn(void *arg, struct account *account);
+/** store_find_workspace(store, platform, workspace_text, limit, fn, arg, err): all accounts of the workspace (active or not) on the
+ *  platform, by every form the id can take, in _id order; ERR_TOO_LARGE when there are more than limit (none is given then). */
+enum err_code store_find_workspace(struct store *store, const char *platform, const char *workspace, int limit,
+                                   store_account_fn *fn, void *arg, struct err *err);
+/** store_find_account(store, id_text, account, err): by every form of the id; any platform. ERR_NOT_FOUND; ERR_CONFLICT when two
+ *  documents of different id types answer to the text. account: caller's, account_fini. */
+enum err_code store_find_account(struct store *store, const char *id_text, struct account *account, struct err *err);
+/** store_scan(store, platform, after, limit, fn, arg, err): up to limit accounts with isActive ≠ false, in the order of _id
+ *  (one total order over all id types), after ${after} (NULL: from the start). A page of a sweep: streams, memory bounded by the
+ *  page. *last receives the last id seen (also of documents passed over), *count how many documents were seen: fewer than limit = the end. */
+struct store_page {
+    struct account_id last;
+    int count;
+};
+enum err_code store_scan(struct store *store, const char *platform, const struct account_id *after, int limit,
+                         store_account_fn *fn, void *arg, struct store_page *page, struct err *err);
+/** store_update(store, id, patch, err): apply the patch to that one document in one atomic write if all guards hold.
+ *  ERR_CONFLICT: a guard does not hold, nothing written. ERR_NOT_FOUND: no such document (stores may tell that as ERR_CONFLICT
+ *  only if they cannot know). Never writes a whole document, never creates one. Durable when it returns. */
+enum err_code store_update(struct store *store, const struct account_id *id, const struct patch *patch, struct err *err);
+/** store_import(store, doc, replace, &created, err): insert a document as it is; an existing _id: replace ≠ 0 replaces it, else ERR_CONFLICT. */
+enum err_code store_import(struct store *store, const struct json *doc, int replace, int *created, struct err *err);
+
+/** Numbers over all accounts of a platform (NULL: all platforms), grouped in the store. */
+struct store_counts {
+    int64_t total, active, needs_reconnection;
+    struct {
+        char word[32];
+        int64_t count;
+    } by_state[16], by_status[16]; /* tokenHealth.state, tokenStatus; "" = absent */
+    int state_count, status_count;
+};
+enum err_code store_count(struct store *store, const char *platform, struct store_counts *counts, struct err *err);
+
+/** Our own small documents, apart from the accounts (collection tokenhealth_meta): monitor statistics and the like.
+ *  store_meta_get: *value is the caller's; ERR_NOT_FOUND if none. */
+enum err_code store_meta_put(struct store *store, const char *name, const struct json *value, struct err *err);
+enum err_code store_meta_get(struct store *store, const char *name, struct json **value, struct err *err);
+
+#endif
