@@ -1,0 +1,89 @@
+/* What the programs can ask for: one call a use case, whole answers. Opens configuration-made parts (store, cache,
+ * providers, key ring, HTTP client) once a process, after fork. Knows no HTTP status and no FastCGI. */
+#ifndef TH_SERVICE_H
+#define TH_SERVICE_H
+#include "base/config.h"
+#include "base/json.h"
+#include "cache/cache.h"
+#include "health/validate.h"
+#include "store/store.h"
+
+struct service;
+/** service_open(cfg, &service, err): Borrows cfg for its life. Blocks: key derivation (0.13 s a key). Fails: ERR_CONFIG and what
+ *  the parts fail with. The store need not be up. Owns: caller, service_close. */
+enum err_code service_open(const struct config *cfg, struct service **service, struct err *err);
+void service_close(struct service *service);
+struct cache *service_cache(struct service *service);
+struct store *service_store(struct service *service);
+struct validator *service_validator(struct service *service);
+const struct provider_set *service_providers(const struct service *service);
+const struct config *service_config(const struct service *service);
+
+/** An account's result, plain data, for the answers of DESIGN 10. */
+struct account_report {
+    char id[LIMIT_ID_BYTES];
+    char username[LIMIT_NAME_BYTES];
+    char workspace[LIMIT_ID_BYTES];
+    char platform[LIMIT_PLATFORM_BYTES];
+    const char *token_format; /* static: "encrypted", "encrypted_json", "encrypted_in_access_field", "plain", "none" */
+    const char *issue;        /* static or NULL: missing_access_token, encrypted_token_in_access_field,
+                                 invalid_token_api_failed, validation_error */
+    int has_token, is_valid, is_active, needs_reconnection, fixed;
+    int64_t last_sync_at_ms, timestamp_ms, expires_at_ms;
+    struct verdict verdict;
+    enum source source;
+    int asked;                /* the provider was asked: the next fields count */
+    int http_status;
+    int64_t code, subcode;
+    char rule[RULE_NAME_BYTES];
+    char message[256];
+};
+struct report_list {
+    struct account_report *items; /* heap; report_list_fini */
+    int count, cap;
+};
+void report_list_fini(struct report_list *list);
+
+/** service_validate(…): every account of the workspace, checked concurrently; force: not from the cache. */
+enum err_code service_validate(struct service *service, const char *platform, const char *workspace, int force,
+                               struct report_list *out, struct err *err);
+/** service_status(…): what is stored, no provider call, nothing written. */
+enum err_code service_status(struct service *service, const char *platform, const char *workspace, struct report_list *out,
+                             struct err *err);
+/** service_account_workspace(service, account_id, platform, workspace_out, err): for access control. ERR_NOT_FOUND;
+ *  ERR_BAD_INPUT when the account is of another platform. workspace_out: LIMIT_ID_BYTES. */
+enum err_code service_account_workspace(struct service *service, const char *account_id, const char *platform, char *workspace_out,
+                                        struct err *err);
+/** service_fix(…): read, put right what is stored wrongly, ask the provider (not from the cache), write. ERR_NOT_FOUND;
+ *  ERR_BAD_INPUT for another platform. Fixes even with enable_auto_fix off: somebody asked for it. */
+enum err_code service_fix(struct service *service, const char *platform, const char *account_id, struct account_report *out,
+                          struct err *err);
+/** service_clear_cache(service, platform, account_id or NULL): one account (and its workspace's worst verdict) or everything. */
+enum err_code service_clear_cache(struct service *service, const char *platform, const char *account_id, struct err *err);
+
+/** A check: the hot path. */
+struct check_result {
+    enum state state;
+    enum reason reason;
+    enum action action;
+    int64_t checked_at_ms, expires_at_ms;
+    uint64_t workspace_hash; /* of the account's workspace, for access control without the store */
+    enum source source;
+    int stale;
+};
+/** service_check_cached(service, platform, workspace or NULL, account or NULL, out): 1 from shared memory only, else 0. */
+int service_check_cached(struct service *service, const char *platform, const char *workspace, const char *account_id,
+                         struct check_result *out);
+/** service_check(…): from the cache, else store and provider (single flight); store away: a stale entry if there is one, else
+ *  ERR_UNAVAILABLE. ERR_NOT_FOUND: no such account or no account in the workspace. Exactly one of workspace, account_id. */
+enum err_code service_check(struct service *service, const char *platform, const char *workspace, const char *account_id,
+                            struct check_result *out, struct err *err);
+
+/** service_stats(service, platform, out, err): {validator, healthChecker, monitor, accounts, providers} of DESIGN 10. Owns: caller. */
+enum err_code service_stats(struct service *service, const char *platform, struct json **out, struct err *err);
+/** report_to_validate_json / report_to_status_json(report): the account objects of DESIGN 10; report_health_json: `health`. Owns: caller. */
+struct json *report_to_validate_json(const struct account_report *report);
+struct json *report_to_status_json(const struct account_report *report);
+struct json *report_health_json(const struct account_report *report);
+
+#endif

@@ -1,0 +1,67 @@
+/* The validation pipeline (DESIGN 6), for many accounts at once: open the token → cache → provider → classify → identity →
+ * refresh if due → verdict → write only what changed → cache → event. Accounts are jobs on one HTTP client; nothing here blocks
+ * but the store writes. The same pipeline serves responder, monitor and CLI. */
+#ifndef TH_VALIDATE_H
+#define TH_VALIDATE_H
+#include "base/config.h"
+#include "cache/cache.h"
+#include "health/verdict.h"
+#include "provider/provider.h"
+#include "store/store.h"
+#include "token/keyring.h"
+
+struct validator;
+struct validator_parts { /* borrowed */
+    const struct config *cfg;
+    struct store *store;
+    struct cache *cache;
+    const struct provider_set *providers;
+    const struct keyring *ring;
+    struct http_client *http;
+};
+enum err_code validator_new(const struct validator_parts *parts, struct validator **v, struct err *err);
+void validator_free(struct validator *v);
+
+struct validate_options {
+    int force;      /* do not answer from the cache */
+    int fix;        /* put right what is stored wrongly */
+    int refresh;    /* refresh when due */
+    int max_retries; /* of inconclusive calls */
+    int64_t retry_delay_ms;
+};
+/** What became of one account. Borrowed by the callback. */
+struct validate_result {
+    const struct account *account; /* as it was read */
+    struct verdict verdict;
+    int64_t expires_at_ms;
+    enum source source;
+    const char *token_format;
+    int has_token;
+    int faults;         /* FAULT_… found */
+    int fixed;          /* faults that were put right in the store */
+    int asked;          /* the provider was asked: finding counts */
+    const struct finding *finding;
+    int state_changed;
+    int refreshed;
+    enum err_code store_error; /* ERR_OK, or why the write did not happen (ERR_UNAVAILABLE, ERR_CONFLICT) */
+};
+enum {
+    FAULT_ENVELOPE_IN_PLAIN_FIELD = 1, /* accessToken or refreshToken holds an envelope */
+    FAULT_PLAIN_AT_REST = 2,           /* a plain token is stored */
+    FAULT_NO_COMPANIONS = 4,           /* an encrypted token without tokenStatus, needsReconnection, lastTokenValidation */
+    FAULT_STALE_STATUS = 8             /* tokenStatus or needsReconnection contradicts the verdict */
+};
+typedef void validate_done_fn(void *arg, const struct validate_result *result);
+/** validator_submit(v, account, options, done, arg, err): takes the account (its content is moved; *account is empty then). done is
+ *  called exactly once, from validator_run, never from here. Fails: ERR_NOMEM. */
+enum err_code validator_submit(struct validator *v, struct account *account, const struct validate_options *options,
+                               validate_done_fn *done, void *arg, struct err *err);
+/** validator_run(v, wait_ms): move all jobs on; waits at most wait_ms for something to happen. Returns jobs still under way. */
+int validator_run(struct validator *v, int wait_ms);
+/** validator_active(v): jobs under way. validator_finish(v): run until none is. */
+int validator_active(const struct validator *v);
+void validator_finish(struct validator *v);
+/** validator_settings(v): the verdict settings in force. */
+const struct verdict_settings *validator_settings(const struct validator *v);
+
+#endif
