@@ -14,7 +14,7 @@ WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpo
             -Wformat=2 -Wundef -Wcast-qual -Wimplicit-fallthrough -Wno-gnu-zero-variadic-macro-arguments $(if $(CI),-Werror)
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
 CFLAGS   ?= $(OPT_$(MODE))
-ALLCFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(HARDEN) -Ishared -MMD -MP $(shell pkg-config --cflags $(PKGS))
+ALLCFLAGS = -std=gnu17 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(HARDEN) -Ishared -MMD -MP $(shell pkg-config --cflags $(PKGS))
 LDALL     = $(LDFLAGS) $(filter -fsanitize%,$(OPT_$(MODE))) -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 LIBS      = $(shell pkg-config --libs $(PKGS)) -lrt
 

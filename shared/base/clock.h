@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CLOCK_ISO_BYTES = 32 };
+enum { CLOCK_ISO_BYTES = 80 };
 
 /** clock_now_ms(): wall time, Unix ms. Blocks: never (vDSO). */
 int64_t clock_now_ms(void);

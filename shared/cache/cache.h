@@ -32,11 +32,13 @@ struct cache_verdict {
 };
 
 /** cache_open(opt, &cache, err): map the segment, creating or replacing it (another layout, another size, a
- *  damaged header) race-free. Any number of processes may do this at once, any of them may be killed at any point.
- *  Blocks: a short flock. Fails: ERR_IO, ERR_NOMEM, ERR_BAD_INPUT. Owns: caller, cache_close. */
+ *  damaged header, wider permissions) race-free. Any number of processes may do this at once, any of them may be
+ *  killed at any point. Blocks: a flock, 5 s at most. Fails: ERR_IO (also when the name belongs to another user),
+ *  ERR_NOMEM (also when /dev/shm is full), ERR_BAD_INPUT. Owns: caller, cache_close. */
 enum err_code cache_open(const struct cache_options *opt, struct cache **cache, struct err *err);
 /** cache_refresh(cache): at most once a second looks whether the segment was replaced or its header damaged, and maps
- *  the new one. Call between units of work; never while a flight is held. */
+ *  the new one, whatever its size. Call between units of work; never while a flight is held. Keys, hashes and generations
+ *  taken before belong to the old one: they fit nothing in the new. When no new one can be mapped the old stays. */
 void cache_refresh(struct cache *cache);
 void cache_close(struct cache *cache);                                 /* NULL allowed */
 enum err_code cache_unlink(const char *name, struct err *err);         /* remove the name; ERR_NOT_FOUND if none */
@@ -59,16 +61,19 @@ void cache_put(struct cache *cache, struct cache_key key, const struct cache_ver
 void cache_drop(struct cache *cache, struct cache_key key);
 /** cache_clear(cache): everything is a miss from now on; one atomic increment. */
 void cache_clear(struct cache *cache);
-/** cache_usage(cache, &used, &total): entries in use now; for statistics (walks the table). */
+/** cache_usage(cache, &used, &total): entries within their TTL now; for statistics (walks the table). */
 void cache_usage(const struct cache *cache, int64_t *used, int64_t *total);
 
 /* Single flight: of many processes that miss a key, one works and the others look again later. */
 enum flight { FLIGHT_MINE, FLIGHT_OTHERS };
 /** flight_claim(cache, key, max_ms): MINE: the caller works now and must flight_release. OTHERS: somebody else does; look
- *  into the cache again in some ms. A claim ends by itself after max_ms, and at once when its process is dead.
- *  When the table has no room for the key the answer is MINE (a second call is better than none). Never blocks. */
+ *  into the cache again in some ms; so it is when this very process holds the key. After MINE look into the cache once
+ *  more: the one before may just have answered. A claim ends by itself after max_ms (at most 10 minutes), and at once
+ *  when its process is dead (and reaped; all processes must see each other's pids). When the table has no room for the
+ *  key the answer is MINE (a second call is better than none). Never blocks. */
 enum flight flight_claim(struct cache *cache, struct cache_key key, int64_t max_ms);
-/** flight_release(cache, key): give up the claim if it is (still) this process's. Put the answer into the cache first. */
+/** flight_release(cache, key): give up the claim if it is (still) this process's. Put the answer into the cache first.
+ *  A claim that this process made after its own earlier one for the key ran out is not given up: it ends by its max_ms. */
 void flight_release(struct cache *cache, struct cache_key key);
 
 /* Counters, shared by all processes; cheap enough for the hot path (striped, relaxed). */

@@ -18,6 +18,7 @@ struct store *service_store(struct service *service);
 struct validator *service_validator(struct service *service);
 const struct provider_set *service_providers(const struct service *service);
 const struct config *service_config(const struct service *service);
+const struct keyring *service_ring(const struct service *service);
 
 /** An account's result, plain data, for the answers of DESIGN 10. */
 struct account_report {

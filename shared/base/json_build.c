@@ -1,0 +1,127 @@
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/json_c.h"
+#include <stdlib.h>
+#include <string.h>
+
+static struct json *own(struct json_object *o)
+{
+    return (struct json *)(void *)o;
+}
+
+static struct json_object *raw(const struct json *j)
+{
+    return json_type(j) == JSON_NULL || !j ? NULL : (struct json_object *)(uintptr_t)j;
+}
+
+struct json *json_object_new(void)
+{
+    return own(json_object_new_object());
+}
+
+struct json *json_array_new(void)
+{
+    return own(json_object_new_array());
+}
+
+struct json *json_new_string(const char *text)
+{
+    return text ? json_new_string_len(text, strlen(text)) : NULL;
+}
+
+/* Length of the well-formed UTF-8 sequence at ${p}, 0 if there is none. */
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
+    size_t length = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+
+    if (length == 1) return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4 || left < length) return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f)) return 0;
+    return (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f) ? 0 : length;
+}
+
+struct json *json_new_string_len(const char *text, size_t len)
+{
+    struct buf clean = {0};
+    struct json *j;
+
+    for (size_t at = 0; at < len;) {
+        size_t length = utf8_length((const unsigned char *)text + at, len - at);
+
+        if (length)
+            buf_put(&clean, text + at, length);
+        else
+            buf_puts(&clean, "\xef\xbf\xbd");
+        at += length ? length : 1;
+    }
+    j = clean.failed ? NULL : own(json_object_new_string_len(buf_text(&clean), (int)clean.len));
+    buf_free(&clean);
+    return j;
+}
+
+struct json *json_new_int(int64_t v)
+{
+    return own(json_object_new_int64(v));
+}
+
+struct json *json_new_bool(int v)
+{
+    return own(json_object_new_boolean(v != 0));
+}
+
+struct json *json_new_double(double v)
+{
+    return own(json_object_new_double(v));
+}
+
+struct json *json_new_date(int64_t at_ms)
+{
+    char text[CLOCK_ISO_BYTES];
+
+    return at_ms ? json_new_string(clock_format(at_ms, text)) : NULL;
+}
+
+struct json *json_copy(const struct json *j)
+{
+    struct json_object *copy = NULL;
+
+    if (!raw(j)) return NULL;
+    return json_object_deep_copy(raw(j), &copy, NULL) == 0 ? own(copy) : NULL;
+}
+
+void json_set(struct json *object, const char *key, struct json *value)
+{
+    if (!object || json_object_object_add(raw(object), key, raw(value)) != 0) json_free(value);
+}
+
+void json_push(struct json *array, struct json *value)
+{
+    if (!array || json_object_array_add(raw(array), raw(value)) != 0) json_free(value);
+}
+
+static enum err_code print(const struct json *j, int flags, struct buf *out, struct err *err)
+{
+    size_t len = 0;
+    const char *text = "null";
+
+    if (!j) return err_set(err, ERR_NOMEM, NULL, "no memory for JSON");
+    if (raw(j)) {
+        text = json_object_to_json_string_length(raw(j), flags | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
+        if (!text) return err_set(err, ERR_NOMEM, NULL, "no memory for JSON");
+    }
+    buf_puts(out, text);
+    if (raw(j)) explicit_bzero((char *)(uintptr_t)text, len); /* json-c keeps the text with the object */
+    return out->failed ? err_set(err, ERR_NOMEM, NULL, "no memory for JSON") : ERR_OK;
+}
+
+enum err_code json_print(const struct json *j, struct buf *out, struct err *err)
+{
+    return print(j, JSON_C_TO_STRING_PLAIN, out, err);
+}
+
+enum err_code json_print_pretty(const struct json *j, struct buf *out, struct err *err)
+{
+    return print(j, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED, out, err);
+}
