@@ -22,6 +22,7 @@ LIB_SRC  := $(filter-out shared/providers/%,$(wildcard shared/*/*.c))
 LIB      := $(B)/libtokenhealth.a
 PROGRAMS := $(B)/token-health-fcgi $(B)/token-health-monitor $(B)/token-healthctl
 SANDBOX  := $(B)/tests/sandbox/sandbox
+SEED     := $(B)/tests/seed/seed
 UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 CONTRACT := $(patsubst %.c,$(B)/%,$(wildcard tests/contract/test_*.c))
 BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
@@ -47,6 +48,8 @@ $(B)/token-healthctl: $(call obj,$(wildcard ctl/*.c)) $(LIB)
 	$(CC) $(LDALL) -o $@ $^ $(LIBS)
 $(SANDBOX): $(call obj,$(wildcard tests/sandbox/*.c)) $(LIB)
 	$(CC) $(LDALL) -o $@ $^ -lmicrohttpd $(LIBS)
+$(SEED): $(B)/tests/seed/seed.o $(LIB)
+	$(CC) $(LDALL) -o $@ $^ $(LIBS)
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(LIB)
 	$(CC) $(LDALL) -o $@ $^ -lcmocka $(LIBS)
 $(B)/tests/contract/test_%: $(B)/tests/contract/test_%.o $(LIB)
@@ -56,7 +59,7 @@ $(B)/tests/bench/bench_fcgi_baseline: $(B)/tests/bench/bench_fcgi_baseline.o
 $(B)/tests/bench/bench_%: $(B)/tests/bench/bench_%.o $(LIB)
 	$(CC) $(LDALL) -o $@ $^ $(LIBS)
 
-tests-bin: all $(SANDBOX) $(UNIT) $(CONTRACT) ## build the programs and all test programs
+tests-bin: all $(SANDBOX) $(SEED) $(UNIT) $(CONTRACT) ## build the programs and all test programs
 test-tools: ## install what the tests need (apt; asks for sudo when not root)
 	@tests/install-tools test
 unit contract e2e fault: test-tools ## run one kind of tests
@@ -67,7 +70,7 @@ test: test-tools ## run unit, contract, e2e and fault tests
 	@tests/run --mode $(MODE) unit contract e2e fault
 bench: ## measure, each figure beside its baseline
 	@tests/install-tools bench
-	@$(MAKE) MODE=release all $(SANDBOX) $(BENCHES)
+	@$(MAKE) MODE=release all $(SANDBOX) $(SEED) $(BENCHES)
 	@tests/bench/run
 lint: ## formatting, includes, sizes, clang-tidy, cppcheck
 	@tests/install-tools lint

@@ -175,7 +175,8 @@ enum err_code segment_open(const struct segment_want *want, struct segment *seg,
         if (fd == -1 && (errno == ENOENT || errno == EEXIST || errno == EINTR)) continue;
         if (fd == -1) return io_error(err, want->name, "open");
         enum err_code code = object_settle(fd, want, seg, err);
-        close(fd); /* and with it the lock */
+        flock(fd, LOCK_UN); /* the mapping keeps the object open, and so a lock on it, beyond close() */
+        close(fd);
         if (code != ERR_CONFLICT) return code;
     }
     return err_set(err, ERR_IO, want->name, "other processes replace the shared memory again and again");

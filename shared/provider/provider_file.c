@@ -270,16 +270,13 @@ static enum err_code slurp(const char *path, struct buf *text, struct err *err)
     return ERR_OK;
 }
 
-/* json_parse says "line L, column C". */
-static enum err_code syntax_error(const char *path, const struct err *cause, struct err *err)
+/* json_parse says "line L, column C", but of a name that stands twice it does not say where. */
+static enum err_code syntax_error(const struct reader *rd, const struct err *cause)
 {
-    char place[ERR_PLACE_MAX];
-    unsigned line = 1, column = 0;
-    size_t len = strlen(path), room = sizeof place - 24;
-    if (cause->code == ERR_NOMEM) return err_set(err, ERR_NOMEM, path, "%s", cause->text);
-    sscanf(cause->place, "line %u, column %u", &line, &column);
-    snprintf(place, sizeof place, "%s:%u", len > room ? path + len - room : path, line);
-    return err_set(err, ERR_CONFIG, place, "not JSON: column %u: %s", column, cause->text);
+    size_t line = 1, column = 0;
+    if (cause->code == ERR_NOMEM) return err_set(rd->err, ERR_NOMEM, rd->file, "%s", cause->text);
+    if (sscanf(cause->place, "line %zu, column %zu", &line, &column) != 2) line = reader_twin_line(rd->text, rd->len);
+    return reader_fail_line(rd, line ? line : 1, "not JSON: %s", cause->text);
 }
 
 enum err_code provider_file_load(const char *path, struct provider **out, struct err *err)
@@ -289,12 +286,11 @@ enum err_code provider_file_load(const char *path, struct provider **out, struct
     struct provider *p = calloc(1, sizeof *p);
     enum err_code code = p ? slurp(path, &text, err) : err_set(err, ERR_NOMEM, path, "out of memory");
     if (code != ERR_OK) goto out;
-    if (json_parse(buf_text(&text), text.len, &p->root, &cause) != ERR_OK) {
-        code = syntax_error(path, &cause, err);
-        goto out;
-    }
     const struct reader rd = {.file = path, .text = buf_text(&text), .len = text.len, .err = err};
-    code = read_file(&rd, p);
+    if (json_parse(rd.text, rd.len, &p->root, &cause) == ERR_OK)
+        code = read_file(&rd, p);
+    else
+        code = syntax_error(&rd, &cause);
 out:
     buf_free(&text);
     if (code != ERR_OK) {

@@ -62,13 +62,45 @@ static const char *locate_start(const struct reader *rd, const struct at *at)
     return p;
 }
 
-size_t reader_line(const struct reader *rd, const struct at *at)
+static size_t line_of(const char *text, const char *where)
 {
-    const char *start = locate_start(rd, at);
     size_t line = 1;
-    for (const char *p = rd->text; p < start; p++)
+    for (const char *p = text; p < where; p++)
         line += *p == '\n';
     return line;
+}
+
+size_t reader_line(const struct reader *rd, const struct at *at)
+{
+    return line_of(rd->text, locate_start(rd, at));
+}
+
+/* The later member of the same object and name as the one at ${key}; NULL if none. */
+static const char *find_twin(const char *key, const char *end)
+{
+    size_t len = (size_t)(skip_string(key, end) - key);
+    for (const char *p = key;;) {
+        p = skip_space(skip_value(skip_key(p, end), end), end);
+        if (p >= end || *p != ',') return NULL;
+        p = skip_space(p + 1, end);
+        if (end - p > (ptrdiff_t)len && memcmp(p, key, len) == 0) return p;
+    }
+}
+
+size_t reader_twin_line(const char *text, size_t len)
+{
+    const char *end = text + len;
+    for (const char *p = text; p < end;) {
+        if (*p != '"') {
+            p++;
+            continue;
+        }
+        const char *behind = skip_string(p, end), *colon = skip_space(behind, end);
+        const char *twin = colon < end && *colon == ':' ? find_twin(p, end) : NULL;
+        if (twin) return line_of(text, twin);
+        p = behind;
+    }
+    return 0;
 }
 
 static void put_path(struct buf *out, const struct at *at)
@@ -82,24 +114,37 @@ static void put_path(struct buf *out, const struct at *at)
         buf_printf(out, "%zu", at->index);
 }
 
+/* A long path loses its start: the line must survive. */
+static void format_place(const struct reader *rd, size_t line, char place[ERR_PLACE_MAX])
+{
+    size_t len = strlen(rd->file), room = ERR_PLACE_MAX - 24;
+    snprintf(place, ERR_PLACE_MAX, "%s:%zu", len > room ? rd->file + len - room : rd->file, line);
+}
+
 enum err_code reader_fail(const struct reader *rd, const struct at *at, const char *fmt, ...)
 {
-    char place[ERR_PLACE_MAX];
-    char reason[ERR_TEXT_MAX];
-    size_t file_len = strlen(rd->file);
-    size_t room = sizeof place - 24; /* the line must survive a long path: the path loses its start */
+    char place[ERR_PLACE_MAX], reason[ERR_TEXT_MAX];
     struct buf path = {0};
     va_list ap;
-
-    snprintf(place, sizeof place, "%s:%zu", file_len > room ? rd->file + file_len - room : rd->file,
-             reader_line(rd, at));
     va_start(ap, fmt);
     vsnprintf(reason, sizeof reason, fmt, ap);
     va_end(ap);
+    format_place(rd, reader_line(rd, at), place);
     put_path(&path, at);
     err_set(rd->err, ERR_CONFIG, place, "%s%s%s", buf_text(&path), path.len ? ": " : "", reason);
     buf_free(&path);
     return ERR_CONFIG;
+}
+
+enum err_code reader_fail_line(const struct reader *rd, size_t line, const char *fmt, ...)
+{
+    char place[ERR_PLACE_MAX], reason[ERR_TEXT_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(reason, sizeof reason, fmt, ap);
+    va_end(ap);
+    format_place(rd, line, place);
+    return err_set(rd->err, ERR_CONFIG, place, "%s", reason);
 }
 
 struct at reader_member(const struct at *up, size_t index)

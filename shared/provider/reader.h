@@ -24,8 +24,14 @@ struct at {
 
 /** reader_line(rd, at): line of the member's key or of the element; counts from 1. */
 size_t reader_line(const struct reader *rd, const struct at *at);
+/** reader_twin_line(text, len): line of the first member whose name its object has already, in otherwise valid JSON; 0
+ * if none. */
+size_t reader_twin_line(const char *text, size_t len);
 /** reader_fail(rd, at, fmt, ...): ERR_CONFIG, place "FILE:LINE", text "logins.0.host: …". Returns ERR_CONFIG. */
 enum err_code reader_fail(const struct reader *rd, const struct at *at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/** reader_fail_line(rd, line, fmt, ...): the same for a mistake that has a line only. */
+enum err_code reader_fail_line(const struct reader *rd, size_t line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /** reader_member(at, index), reader_element(at, index): a child of an object, of an array. */
 struct at reader_member(const struct at *up, size_t index);

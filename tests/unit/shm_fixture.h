@@ -21,7 +21,7 @@
 
 #include <cmocka.h>
 
-enum { FIXTURE_WORDS = 1024 };
+enum { FIXTURE_WORDS = 1024, FIXTURE_SECONDS = 300 /* of a test, whatever hangs */ };
 /** Shared between a test and its children. */
 struct fixture_shared {
     _Atomic int stop;
@@ -40,6 +40,7 @@ static inline int fixture_setup(void **state)
     void *at = mmap(NULL, sizeof *fixture_shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED) return -1;
     fixture_shared = at;
+    alarm(FIXTURE_SECONDS);
     return 0;
 }
 

@@ -1,0 +1,104 @@
+/* Makes account documents with real envelopes, for the demo and the tests: reads JSON documents, one a line, and replaces each
+ * {"$seal": "TOKEN"} by the envelope object and each {"$sealText": "TOKEN"} by its JSON text. The key comes from --key-file. */
+#include "base/config.h"
+#include "base/json.h"
+#include "token/crypto.h"
+#include "token/keyring.h"
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct keyring *ring;
+
+static void die(const struct err *err)
+{
+    fprintf(stderr, "seed: %s %s\n", err->place, err->text);
+    exit(EXIT_FAILURE);
+}
+
+static struct json *sealed(const char *text, int as_text)
+{
+    struct secret token = {0};
+    struct envelope env = {0};
+    struct err err = {0};
+    struct json *object;
+    struct buf out = {0};
+
+    if (secret_put(&token, text, strlen(text), &err) != ERR_OK || keyring_seal(ring, &token, &env, &err) != ERR_OK) die(&err);
+    object = envelope_to_json(&env);
+    envelope_fini(&env);
+    secret_free(&token);
+    if (!as_text) return object;
+    if (json_print(object, &out, &err) != ERR_OK) die(&err);
+    json_free(object);
+    object = json_new_string(buf_text(&out));
+    buf_free(&out);
+    return object;
+}
+
+static struct json *filled(const struct json *j)
+{
+    const char *key, *token = json_string(json_member(j, "$seal")), *text = json_string(json_member(j, "$sealText"));
+    struct json *copy;
+
+    if (token) return sealed(token, 0);
+    if (text) return sealed(text, 1);
+    if (json_type(j) == JSON_OBJECT) {
+        copy = json_object_new();
+        for (size_t i = 0; i < json_count(j); i++) {
+            const struct json *member = json_member_at(j, i, &key);
+
+            json_set(copy, key, filled(member));
+        }
+        return copy;
+    }
+    if (json_type(j) == JSON_ARRAY) {
+        copy = json_array_new();
+        for (size_t i = 0; i < json_count(j); i++)
+            json_push(copy, filled(json_at(j, i)));
+        return copy;
+    }
+    return json_copy(j);
+}
+
+static void fill_line(const char *line)
+{
+    struct json *doc = NULL, *out;
+    struct buf text = {0};
+    struct err err = {0};
+
+    if (json_parse(line, strlen(line), &doc, &err) != ERR_OK) die(&err);
+    out = filled(doc);
+    if (json_print(out, &text, &err) != ERR_OK) die(&err);
+    puts(buf_text(&text));
+    buf_free(&text);
+    json_free(out);
+    json_free(doc);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {NULL, 0, NULL, 0}};
+    struct keyring_key key;
+    struct keyring_options ring_options = {&key, 1, NULL, 0};
+    struct config *cfg = NULL;
+    struct err err = {0};
+    char *line = NULL;
+    size_t cap = 0;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "c:", options, NULL)) != -1)
+        if (opt != 'c' || config_load(optarg, &cfg, &err) != ERR_OK) die(&err);
+    if (!cfg) return fputs("Usage: seed --config FILE < documents > documents\n", stderr), 2;
+    key = (struct keyring_key){cfg->encryption_kid, &cfg->encryption_key};
+    ring_options.global_salt = &cfg->encryption_global_salt;
+    ring_options.kdf_iterations = cfg->kdf_iterations;
+    if (crypto_init(&err) != ERR_OK || keyring_new(&ring_options, &ring, &err) != ERR_OK) die(&err);
+    while (getline(&line, &cap, stdin) >= 0)
+        if (line[0] != '\n') fill_line(line);
+    free(line);
+    keyring_free(ring);
+    config_free(cfg);
+    return EXIT_SUCCESS;
+}
