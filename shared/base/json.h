@@ -38,6 +38,9 @@ int json_int(const struct json *j, int64_t *v);
 int json_bool(const struct json *j, int *v);
 int json_double(const struct json *j, double *v);
 
+/** json_equal(a, b): the same value; members in any order; absent equals only absent. */
+int json_equal(const struct json *a, const struct json *b);
+
 /* Building. The container takes ownership of what is put in; a NULL value becomes null. On a failed
  * allocation they return NULL / do nothing and json_print gives ERR_NOMEM. */
 struct json *json_object_new(void);
@@ -50,6 +53,7 @@ struct json *json_new_double(double v);
 struct json *json_new_date(int64_t at_ms);               /* ISO 8601 string; null for 0 */
 struct json *json_copy(const struct json *j);            /* deep copy */
 void json_set(struct json *object, const char *key, struct json *value); /* replaces */
+void json_remove(struct json *object, const char *key); /* nothing if absent */
 void json_push(struct json *array, struct json *value);
 /** json_print(j, out, err): compact text appended to ${out}; '/' is not escaped. */
 enum err_code json_print(const struct json *j, struct buf *out, struct err *err);

@@ -96,6 +96,17 @@ void json_set(struct json *object, const char *key, struct json *value)
     if (!object || json_object_object_add(raw(object), key, raw(value)) != 0) json_free(value);
 }
 
+void json_remove(struct json *object, const char *key)
+{
+    if (json_type(object) == JSON_OBJECT) json_object_object_del(raw(object), key);
+}
+
+int json_equal(const struct json *a, const struct json *b)
+{
+    if (json_type(a) == JSON_ABSENT || json_type(b) == JSON_ABSENT) return json_type(a) == json_type(b);
+    return json_object_equal(raw(a), raw(b));
+}
+
 void json_push(struct json *array, struct json *value)
 {
     if (!array || json_object_array_add(raw(array), raw(value)) != 0) json_free(value);

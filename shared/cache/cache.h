@@ -37,11 +37,12 @@ struct cache_verdict {
  *  ERR_NOMEM (also when /dev/shm is full), ERR_BAD_INPUT. Owns: caller, cache_close. */
 enum err_code cache_open(const struct cache_options *opt, struct cache **cache, struct err *err);
 /** cache_refresh(cache): at most once a second looks whether the segment was replaced or its header damaged, and maps
- *  the new one, whatever its size. Call between units of work; never while a flight is held. Keys, hashes and generations
- *  taken before belong to the old one: they fit nothing in the new. When no new one can be mapped the old stays. */
+ *  the new one, whatever its size. Call between units of work; never while a flight is held. Keys, hashes and
+ * generations taken before belong to the old one: they fit nothing in the new. When no new one can be mapped the old
+ * stays. */
 void cache_refresh(struct cache *cache);
-void cache_close(struct cache *cache);                                 /* NULL allowed */
-enum err_code cache_unlink(const char *name, struct err *err);         /* remove the name; ERR_NOT_FOUND if none */
+void cache_close(struct cache *cache);                         /* NULL allowed */
+enum err_code cache_unlink(const char *name, struct err *err); /* remove the name; ERR_NOT_FOUND if none */
 
 /** Keys; equal texts give equal keys in all processes that map the same segment. */
 struct cache_key cache_key_account(const struct cache *cache, const char *platform, const char *account_id);
@@ -50,14 +51,16 @@ struct cache_key cache_key_workspace(const struct cache *cache, const char *plat
 uint64_t cache_hash(const struct cache *cache, const char *text);
 
 enum cache_hit { CACHE_MISS, CACHE_STALE, CACHE_FRESH };
-/** cache_find(cache, key, &v): FRESH within its TTL; STALE after it, while the slot is not reused (for answers while the
- *  store is away); MISS otherwise, and after cache_clear or cache_drop. Wait-free, no system call (vDSO clock). */
+/** cache_find(cache, key, &v): FRESH within its TTL; STALE after it, while the slot is not reused (for answers while
+ * the store is away); MISS otherwise, and after cache_clear or cache_drop. Wait-free, no system call (vDSO clock). */
 enum cache_hit cache_find(const struct cache *cache, struct cache_key key, struct cache_verdict *v);
 /** cache_generation(cache): take it before asking the provider and give it to cache_put, so that an answer
  *  older than a cache_clear is not kept. */
 uint32_t cache_generation(const struct cache *cache);
-/** cache_put(cache, key, v, ttl_ms, generation): replaces this key's entry, else a free, stale or the soonest-ending of its set. */
-void cache_put(struct cache *cache, struct cache_key key, const struct cache_verdict *v, int64_t ttl_ms, uint32_t generation);
+/** cache_put(cache, key, v, ttl_ms, generation): replaces this key's entry, else a free, stale or the soonest-ending of
+ * its set. */
+void cache_put(struct cache *cache, struct cache_key key, const struct cache_verdict *v, int64_t ttl_ms,
+               uint32_t generation);
 void cache_drop(struct cache *cache, struct cache_key key);
 /** cache_clear(cache): everything is a miss from now on; one atomic increment. */
 void cache_clear(struct cache *cache);
@@ -66,14 +69,15 @@ void cache_usage(const struct cache *cache, int64_t *used, int64_t *total);
 
 /* Single flight: of many processes that miss a key, one works and the others look again later. */
 enum flight { FLIGHT_MINE, FLIGHT_OTHERS };
-/** flight_claim(cache, key, max_ms): MINE: the caller works now and must flight_release. OTHERS: somebody else does; look
- *  into the cache again in some ms; so it is when this very process holds the key. After MINE look into the cache once
- *  more: the one before may just have answered. A claim ends by itself after max_ms (at most 10 minutes), and at once
- *  when its process is dead (and reaped; all processes must see each other's pids). When the table has no room for the
- *  key the answer is MINE (a second call is better than none). Never blocks. */
+/** flight_claim(cache, key, max_ms): MINE: the caller works now and must flight_release. OTHERS: somebody else does;
+ * look into the cache again in some ms; so it is when this very process holds the key. After MINE look into the cache
+ * once more: the one before may just have answered. A claim ends by itself after max_ms (at most 10 minutes), and at
+ * once when its process is dead (and reaped; all processes must see each other's pids). When the table has no room for
+ * the key the answer is MINE (a second call is better than none). Never blocks. */
 enum flight flight_claim(struct cache *cache, struct cache_key key, int64_t max_ms);
 /** flight_release(cache, key): give up the claim if it is (still) this process's. Put the answer into the cache first.
- *  A claim that this process made after its own earlier one for the key ran out is not given up: it ends by its max_ms. */
+ *  A claim that this process made after its own earlier one for the key ran out is not given up: it ends by its max_ms.
+ */
 void flight_release(struct cache *cache, struct cache_key key);
 
 /* Counters, shared by all processes; cheap enough for the hot path (striped, relaxed). */

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* group_member */
 #include "cache/segment.h"
 #include "base/clock.h"
 #include <errno.h>
@@ -127,7 +126,6 @@ static enum err_code object_fill(int fd, const struct segment_want *want, const 
     }
     if (object_map(fd, &header, st, seg) != ERR_OK) return ERR_NOMEM;
     atomic_store(&seg->at->generation, random.generation);
-    atomic_thread_fence(memory_order_release);
     memcpy(&seg->at->header, &header, sizeof header);
     return ERR_OK;
 }

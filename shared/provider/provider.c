@@ -106,7 +106,7 @@ enum err_code provider_set_load(const char *dir, const char *override_dir, struc
     code = list_dir(&list, dir, 0, err);
     if (code == ERR_OK && override_dir) code = list_dir(&list, override_dir, 1, err);
     if (code == ERR_OK && list.count == 0) code = err_set(err, ERR_CONFIG, dir, "there is no provider file (*.json)");
-    qsort(list.names, (size_t)list.count, sizeof *list.names, by_name);
+    qsort(list.names, (size_t)list.count, sizeof(char *), by_name);
     for (int i = 0; code == ERR_OK && i < list.count; i++) {
         code = find_file(dir, override_dir, list.names[i], path, err);
         if (code == ERR_OK) code = load_one(set, path, err);

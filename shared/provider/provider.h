@@ -25,9 +25,9 @@ struct provider;     /* one platform */
 struct login;        /* one of its ways to log in: host, requests, rules; chosen by the token's prefix */
 
 /** provider_set_load(dir, override_dir, &set, err): every *.json of ${dir}; a file of the same name in ${override_dir}
- *  (may be NULL or not exist) replaces it, other files there are added. A file with any mistake (JSON, unknown member, wrong
- *  type, unknown reason, unknown place-holder, URL not https, rule that can never match) is refused: ERR_CONFIG, place
- *  "FILE:LINE", reason in text. Owns: caller. */
+ *  (may be NULL or not exist) replaces it, other files there are added. A file with any mistake (JSON, unknown member,
+ * wrong type, unknown reason, unknown place-holder, URL not https, rule that can never match) is refused: ERR_CONFIG,
+ * place "FILE:LINE", reason in text. Owns: caller. */
 enum err_code provider_set_load(const char *dir, const char *override_dir, struct provider_set **set, struct err *err);
 void provider_set_free(struct provider_set *set);
 const struct provider *provider_find(const struct provider_set *set, const char *platform); /* NULL if none */
@@ -50,10 +50,10 @@ int request_kind_parse(const char *word, enum request_kind *out);
 /** How tokens of a login are refreshed. */
 struct refresh_policy {
     enum refresh_model { REFRESH_NONE, REFRESH_EXTEND, REFRESH_TOKEN } model; /* extend while alive, or refresh token */
-    int rotates;              /* the refresh token is single-use */
-    int64_t min_age_s;        /* refused when the token is younger (24 h at Instagram) */
-    int64_t window_start_s;   /* refresh from this long before expiry … */
-    int64_t window_end_s;     /* … to this long before expiry */
+    int rotates;                                                              /* the refresh token is single-use */
+    int64_t min_age_s;      /* refused when the token is younger (24 h at Instagram) */
+    int64_t window_start_s; /* refresh from this long before expiry … */
+    int64_t window_end_s;   /* … to this long before expiry */
 };
 const struct refresh_policy *login_refresh(const struct login *l);
 
@@ -68,8 +68,9 @@ struct request_input {
 /** login_has_request(l, kind). */
 int login_has_request(const struct login *l, enum request_kind kind);
 /** login_build_request(l, kind, in, req, err): URL-encodes what goes into URLs and forms; tokens go where the
- *  file says. req: caller's, http_request_fini in every case. Fails: ERR_NOT_FOUND (no such request), ERR_CONFIG (it needs the app
- *  id or secret and there is none: app_misconfigured), ERR_BAD_INPUT (a token with control characters), ERR_NOMEM. */
+ *  file says. req: caller's, http_request_fini in every case. Fails: ERR_NOT_FOUND (no such request), ERR_CONFIG (it
+ * needs the app id or secret and there is none: app_misconfigured), ERR_BAD_INPUT (a token with control characters),
+ * ERR_NOMEM. */
 enum err_code login_build_request(const struct login *l, enum request_kind kind, const struct request_input *in,
                                   struct http_request *req, struct err *err);
 
@@ -78,22 +79,24 @@ enum { RULE_NAME_BYTES = 64 };
 struct finding {
     enum reason reason;
     char rule[RULE_NAME_BYTES]; /* the rule that fired: "success", a name from the file, or a built-in one: "network",
-                                   "status_5xx", "not_json", "no_rule", "success_incomplete" */
+                                   "status_429", "status_5xx", "status_other", "not_json", "no_rule",
+                                   "success_incomplete" */
     int http_status;
-    int64_t code, subcode;            /* the provider's, when numbers */
-    char message[256];                /* the provider's, scrubbed: tokens and long opaque words replaced by "…" */
+    int64_t code, subcode;             /* the provider's, when numbers */
+    char message[256];                 /* the provider's, scrubbed: tokens and long opaque words replaced by "…" */
     char account_id[LIMIT_NAME_BYTES]; /* the provider's id of the token's owner */
     char username[LIMIT_NAME_BYTES];
-    int64_t expires_in_s;             /* from refresh/exchange */
-    int64_t expires_at_s;             /* from introspection: Unix seconds */
-    int64_t retry_after_s;            /* from Retry-After or usage headers */
-    int usage_percent;                /* the highest of the usage headers; -1 unknown */
+    int64_t expires_in_s;                      /* from refresh/exchange */
+    int64_t expires_at_s;                      /* from introspection: Unix seconds */
+    int64_t retry_after_s;                     /* from Retry-After or usage headers */
+    int usage_percent;                         /* the highest of the usage headers; -1 unknown */
     struct secret access_token, refresh_token; /* new ones, refresh/exchange only */
 };
 void finding_fini(struct finding *f);
 /** login_classify(l, kind, answer, f): always gives a finding. Order: not answered → timeout/transient; the
- *  success shape of ${kind}; the file's rules in order; built-ins (429, 5xx, not JSON, nothing matched): inconclusive. A
- *  2xx that lacks what success needs is bad_response. A success of refresh with a blank token is bad_response. */
+ *  success shape of ${kind}; the file's rules in order; built-ins (429, 5xx, not JSON, nothing matched): inconclusive.
+ * A 2xx that lacks what success needs is bad_response. A success of refresh with a blank token is bad_response. Rules
+ *  are tried on JSON only; under 429, 5xx, 1xx and 3xx only those with an inconclusive reason. */
 void login_classify(const struct login *l, enum request_kind kind, const struct http_answer *answer, struct finding *f);
 
 #endif

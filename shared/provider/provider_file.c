@@ -284,7 +284,9 @@ enum err_code provider_file_load(const char *path, struct provider **out, struct
     struct buf text = {0};
     struct err cause = {0};
     struct provider *p = calloc(1, sizeof *p);
-    enum err_code code = p ? slurp(path, &text, err) : err_set(err, ERR_NOMEM, path, "out of memory");
+    *out = NULL;
+    if (!p) return err_set(err, ERR_NOMEM, path, "out of memory");
+    enum err_code code = slurp(path, &text, err);
     if (code != ERR_OK) goto out;
     const struct reader rd = {.file = path, .text = buf_text(&text), .len = text.len, .err = err};
     if (json_parse(rd.text, rd.len, &p->root, &cause) == ERR_OK)

@@ -34,13 +34,14 @@ struct builder {
     struct err *err;
 };
 
-/* RFC 3986: everything but the unreserved characters. */
+/* RFC 3986: everything but the unreserved characters, and the comma, which needs no escape and keeps field lists
+ * readable. */
 static void put_encoded(struct buf *out, const char *text, size_t len)
 {
     static const char hex[] = "0123456789ABCDEF";
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)text[i];
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("-._~", c)))
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("-._~,", c)))
             buf_put(out, &c, 1);
         else
             buf_put(out, (char[]){'%', hex[c >> 4], hex[c & 15]}, 3);
@@ -174,15 +175,16 @@ static enum err_code put_headers(const struct builder *b, const struct json *hea
 
 static void put_base64(struct buf *out, const char *text, size_t len)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+    enum { PAD = 64 };
     const unsigned char *in = (const unsigned char *)text;
     for (size_t i = 0; i < len; i += 3) {
         size_t have = len - i < 3 ? len - i : 3;
-        unsigned long group = (unsigned long)in[i] << 16;
-        if (have > 1) group |= (unsigned long)in[i + 1] << 8;
+        unsigned group = (unsigned)in[i] << 16;
+        if (have > 1) group |= (unsigned)in[i + 1] << 8;
         if (have > 2) group |= in[i + 2];
-        char four[4] = {digits[group >> 18], digits[group >> 12 & 63], have > 1 ? digits[group >> 6 & 63] : '=',
-                        have > 2 ? digits[group & 63] : '='};
+        char four[4] = {digits[group >> 18], digits[group >> 12 & 63], digits[have > 1 ? group >> 6 & 63 : PAD],
+                        digits[have > 2 ? group & 63 : PAD]};
         buf_put(out, four, sizeof four);
         secret_wipe(four, sizeof four);
     }

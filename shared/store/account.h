@@ -48,6 +48,8 @@ struct account {
     struct json *doc;                     /* owned: the projected document; tokens in it are wiped by account_fini */
     char fault[128];                      /* "" or why a field could not be read: "expiresAt is not a date"; the field counts as absent */
 };
+/** account_date(json, &at_ms): 1 if it is a date of Extended JSON: {"$date": "…Z"}, {"$date": {"$numberLong": "ms"}}; else 0. */
+int account_date(const struct json *j, int64_t *at_ms);
 /** The fields that are read, for a projection: NULL-terminated names. */
 extern const char *const account_fields[];
 /** account_parse(doc, account, err): takes doc (also on failure). Fails: ERR_BAD_INPUT only if _id or platform is unusable;
@@ -71,16 +73,23 @@ struct patch {
     int field_count;
     struct patch_field guards[PATCH_MAX]; /* SET: field must equal value (any type, objects field by field); UNSET: must be absent or null */
     int guard_count;
-    int overflow; /* more than PATCH_MAX were put: store_update refuses it with ERR_INTERNAL */
+    int overflow; /* more than PATCH_MAX were put, or memory ran out: store_update refuses it with ERR_INTERNAL */
 };
-void patch_set(struct patch *p, const char *path, struct json *value); /* takes value; replaces an earlier one of that path */
-void patch_set_string(struct patch *p, const char *path, const char *text);
+/** patch_set(p, path, value): takes value; replaces an earlier one of that path. A NULL value (no memory) spoils the patch. Two
+ *  paths of a patch, one inside the other ("a" and "a.b"), are refused by store_update with ERR_INTERNAL. Parents that are
+ *  missing or no objects ("tokenHealth": null) become objects. */
+void patch_set(struct patch *p, const char *path, struct json *value);
+void patch_set_string(struct patch *p, const char *path, const char *text); /* NULL: unset */
 void patch_set_bool(struct patch *p, const char *path, int v);
 void patch_set_int(struct patch *p, const char *path, int64_t v);
 void patch_set_date(struct patch *p, const char *path, int64_t at_ms); /* 0: unset */
 void patch_unset(struct patch *p, const char *path);
 /** patch_guard(p, path, value): ${value} copied; NULL: the field must be absent or null. */
 void patch_guard(struct patch *p, const char *path, const struct json *value);
+/** patch_guard_holds(held, wanted): is what a document holds (NULL: absent) what the guard wants? Objects: each member of wanted
+ *  must be there with its value, in any order; members that wanted does not name do not matter ({} wants an empty object).
+ *  Arrays: element by element. Numbers by value, dates by instant. */
+int patch_guard_holds(const struct json *held, const struct json *wanted);
 void patch_fini(struct patch *p);
 
 #endif

@@ -1,7 +1,6 @@
 /* What one lookup costs: cache_find of a 24-character account id, its key hashed each time, with four readers and one
  * writer at work in as many processes. CPU time, as on a small machine they share the cores; wall time beside it.
  * Last line: JSON. */
-#define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include "base/clock.h"
 #include "cache/cache.h"
 #include <sched.h>

@@ -1,4 +1,5 @@
-/* What the tests of shared/provider share: the shipped files, files written for a test, answers. Run from the top folder. */
+/* What the tests of shared/provider share: the shipped files, files written for a test, answers. Run from the top
+ * folder. */
 #ifndef TH_PROVIDER_FIXTURE_H
 #define TH_PROVIDER_FIXTURE_H
 #include "provider/provider.h"
@@ -78,32 +79,43 @@ __attribute__((unused)) static struct http_answer fixture_answer(int status, con
     return (struct http_answer){.outcome = HTTP_ANSWERED, .status = status, .body = body, .body_len = strlen(body)};
 }
 
-/** A platform with a rotating refresh token, another error shape and an own host for tokens: what later platforms need. */
+/** A platform with a rotating refresh token, another error shape and an own host for tokens: what later platforms need.
+ */
 __attribute__((unused)) static const char fixture_rotating[] =
     "{\n"
     "  \"platform\": \"clip\",\n"
-    "  \"error\": {\"in\": \"error\", \"code\": [\"error.code\", \"error\"], \"message\": \"error.message\", \"ok_codes\": \"ok\"},\n"
+    "  \"error\": {\"in\": \"error\", \"code\": [\"error.code\", \"error\"], \"message\": \"error.message\", "
+    "\"ok_codes\": \"ok\"},\n"
     "  \"logins\": [{\n"
-    "    \"name\": \"clip\", \"prefixes\": [\"act.\"], \"host\": \"api.clip.example\", \"other_hosts\": [\"login.clip.example\"],\n"
+    "    \"name\": \"clip\", \"prefixes\": [\"act.\"], \"host\": \"api.clip.example\", \"other_hosts\": "
+    "[\"login.clip.example\"],\n"
     "    \"requests\": {\n"
-    "      \"validate\": {\"method\": \"GET\", \"url\": \"https://api.clip.example/v2/user/\", \"query\": {\"fields\": \"open_id\"},\n"
+    "      \"validate\": {\"method\": \"GET\", \"url\": \"https://api.clip.example/v2/user/\", \"query\": {\"fields\": "
+    "\"open_id\"},\n"
     "        \"headers\": {\"Authorization\": \"Bearer {access_token}\"},\n"
-    "        \"success\": {\"require\": [\"data.user.open_id\"], \"fields\": {\"account_id\": \"data.user.open_id\"}}},\n"
-    "      \"refresh\": {\"method\": \"POST\", \"url\": \"https://login.clip.example/oauth/token/\", \"auth\": \"basic\",\n"
-    "        \"form\": {\"client_key\": \"{app_id}\", \"grant_type\": \"refresh_token\", \"refresh_token\": \"{refresh_token}\"},\n"
+    "        \"success\": {\"require\": [\"data.user.open_id\"], \"fields\": {\"account_id\": "
+    "\"data.user.open_id\"}}},\n"
+    "      \"refresh\": {\"method\": \"POST\", \"url\": \"https://login.clip.example/oauth/token/\", \"auth\": "
+    "\"basic\",\n"
+    "        \"form\": {\"client_key\": \"{app_id}\", \"grant_type\": \"refresh_token\", \"refresh_token\": "
+    "\"{refresh_token}\"},\n"
     "        \"error\": {\"in\": \"error\", \"code\": \"error\", \"message\": \"error_description\"},\n"
     "        \"success\": {\"status\": [200, 201], \"fields\": {\"access_token\": \"access_token\",\n"
     "          \"refresh_token\": \"refresh_token\", \"expires_in_s\": \"expires_in\"}}}\n"
     "    },\n"
-    "    \"refresh\": {\"model\": \"refresh_token\", \"rotates\": true, \"window_start\": \"8h\", \"window_end\": \"90m\"},\n"
+    "    \"refresh\": {\"model\": \"refresh_token\", \"rotates\": true, \"window_start\": \"8h\", \"window_end\": "
+    "\"90m\"},\n"
     "    \"rules\": [{\"name\": \"clip_own\", \"when\": {\"code\": \"both\"}, \"reason\": \"blocked\"}]\n"
     "  }],\n"
     "  \"usage_headers\": [{\"name\": \"x-rate-limit-reset\", \"value\": \"reset_at_s\"}],\n"
     "  \"rules\": [\n"
     "    {\"name\": \"all_own\", \"when\": {\"code\": \"both\"}, \"reason\": \"transient\"},\n"
-    "    {\"name\": \"token_refused\", \"when\": {\"code\": \"access_token_invalid\", \"status\": 401}, \"reason\": \"expired\"},\n"
-    "    {\"name\": \"grant_dead\", \"kinds\": [\"refresh\"], \"when\": {\"code\": \"invalid_grant\"}, \"reason\": \"revoked\"},\n"
-    "    {\"name\": \"client\", \"when\": {\"code\": [\"invalid_client\", \"unauthorized_client\"]}, \"reason\": \"app_misconfigured\"}\n"
+    "    {\"name\": \"token_refused\", \"when\": {\"code\": \"access_token_invalid\", \"status\": 401}, \"reason\": "
+    "\"expired\"},\n"
+    "    {\"name\": \"grant_dead\", \"kinds\": [\"refresh\"], \"when\": {\"code\": \"invalid_grant\"}, \"reason\": "
+    "\"revoked\"},\n"
+    "    {\"name\": \"client\", \"when\": {\"code\": [\"invalid_client\", \"unauthorized_client\"]}, \"reason\": "
+    "\"app_misconfigured\"}\n"
     "  ]\n"
     "}\n";
 

@@ -151,10 +151,29 @@ static void keys_tell_account_workspace_platform_and_id_apart(void **state)
     cache_close(cache);
 }
 
+static void the_text_of_ids_is_not_in_the_segment(void **state)
+{
+    (void)state;
+    static const char platform[] = "some-platform", account[] = "5f1e2d3c4b5a69788796a5b4",
+                      workspace[] = "workspace-4242";
+    struct cache *cache = fixture_open(SMALL);
+    assert_non_null(cache);
+    struct cache_verdict v = verdict_of(7);
+    v.workspace_hash = cache_hash(cache, workspace);
+    cache_put(cache, cache_key_account(cache, platform, account), &v, 60000, cache_generation(cache));
+    cache_put(cache, cache_key_workspace(cache, platform, workspace), &v, 60000, cache_generation(cache));
+    flight_claim(cache, cache_key_account(cache, platform, account), 60000);
+    const char *texts[] = {platform, account, workspace};
+    for (size_t i = 0; i < 3; i++)
+        for (size_t len = strlen(texts[i]), at = 0; at + 6 <= len; at++)
+            assert_null(memmem(cache->segment.at, cache->segment.header.segment_bytes, texts[i] + at, 6));
+    cache_close(cache);
+}
+
 /* A key whose set and first way are chosen: cache.c takes the set from hi and the way from lo >> 32. */
 static struct cache_key key_in_set(uint64_t set, uint64_t number)
 {
-    return (struct cache_key){.hi = set | (number << 40U), .lo = number << 33U};
+    return (struct cache_key){.hi = set | (number << 40U), .lo = number << 32U};
 }
 
 static void a_full_set_loses_the_entry_that_ends_first(void **state)
@@ -177,6 +196,29 @@ static void a_full_set_loses_the_entry_that_ends_first(void **state)
     put(cache, key_in_set(3, 102), 102, 60000);
     assert_int_equal(cache_find(cache, key_in_set(3, 0), &v), CACHE_STALE);
     assert_int_equal(cache_find(cache, key_in_set(3, 102), &v), CACHE_FRESH);
+    cache_close(cache);
+}
+
+static void two_entries_of_one_key_become_one(void **state)
+{
+    (void)state;
+    struct cache *cache = fixture_open(8);
+    struct cache_entry *entries = cache->segment.at->entries;
+    struct cache_verdict v;
+    struct cache_key key = key_in_set(0, 2);
+    for (int drop = 0; drop < 2; drop++) {
+        int count = 0;
+        put(cache, key, 1, 60000);
+        memcpy(&entries[5], &entries[2], sizeof entries[5]);
+        memcpy(&entries[1], &entries[2], sizeof entries[1]);
+        if (drop) cache_drop(cache, key);
+        if (!drop) put(cache, key, 2, 60000);
+        for (int i = 0; i < CACHE_WAYS; i++)
+            count += atomic_load(&entries[i].word[CACHE_WORD_CHECK]) != 0;
+        assert_int_equal(count, drop ? 0 : 1);
+        assert_int_equal(cache_find(cache, key, &v), drop ? CACHE_MISS : CACHE_FRESH);
+        assert_true(drop || v.token_print == 2);
+    }
     cache_close(cache);
 }
 
@@ -351,7 +393,9 @@ int main(void)
         FIXTURE_TEST(drop_drops_one_and_clear_all),
         FIXTURE_TEST(an_answer_older_than_a_clear_is_not_kept),
         FIXTURE_TEST(keys_tell_account_workspace_platform_and_id_apart),
+        FIXTURE_TEST(the_text_of_ids_is_not_in_the_segment),
         FIXTURE_TEST(a_full_set_loses_the_entry_that_ends_first),
+        FIXTURE_TEST(two_entries_of_one_key_become_one),
         FIXTURE_TEST(usage_counts_what_is_fresh),
         FIXTURE_TEST(any_flipped_bit_of_an_entry_is_a_miss),
         FIXTURE_TEST(readers_never_see_half_an_answer_of_two_writers),

@@ -54,12 +54,15 @@ static void longest_prefix_wins(void **state)
 {
     (void)state;
     static const char text[] =
-        "{\"platform\": \"two\", \"default_login\": \"short\", \"error\": {\"in\": \"error\", \"code\": \"error\"}, \"rules\": [],\n"
+        "{\"platform\": \"two\", \"default_login\": \"short\", \"error\": {\"in\": \"error\", \"code\": \"error\"}, "
+        "\"rules\": [],\n"
         "\"logins\": [\n"
-        "{\"name\": \"short\", \"prefixes\": [\"AB\"], \"host\": \"a.example\", \"refresh\": {\"model\": \"none\"}, \"requests\": {\"validate\":\n"
+        "{\"name\": \"short\", \"prefixes\": [\"AB\"], \"host\": \"a.example\", \"refresh\": {\"model\": \"none\"}, "
+        "\"requests\": {\"validate\":\n"
         "{\"method\": \"GET\", \"url\": \"https://a.example/me\", \"query\": {\"t\": \"{access_token}\"},\n"
         "\"success\": {\"require\": [\"id\"], \"fields\": {}}}}},\n"
-        "{\"name\": \"long\", \"prefixes\": [\"ABC\"], \"host\": \"b.example\", \"refresh\": {\"model\": \"none\"}, \"requests\": {\"validate\":\n"
+        "{\"name\": \"long\", \"prefixes\": [\"ABC\"], \"host\": \"b.example\", \"refresh\": {\"model\": \"none\"}, "
+        "\"requests\": {\"validate\":\n"
         "{\"method\": \"GET\", \"url\": \"https://b.example/me\", \"query\": {\"t\": \"{access_token}\"},\n"
         "\"success\": {\"require\": [\"id\"], \"fields\": {}}}}}]}";
     struct provider_set *set = fixture_load_text(text);
@@ -207,69 +210,70 @@ static void oversized_file_is_refused(void **state)
 /* ---- mistakes */
 
 /* Valid as it stands; each mistake replaces one piece of it. */
-static const char good[] = "{\n"
-                           "  \"platform\": \"demo\",\n"
-                           "  \"error\": {\n"
-                           "    \"in\": \"error\",\n"
-                           "    \"code\": \"error.code\"\n"
-                           "  },\n"
-                           "  \"default_login\": \"one\",\n"
-                           "  \"logins\": [\n"
-                           "    {\n"
-                           "      \"name\": \"one\",\n"
-                           "      \"prefixes\": [\"AAA\",\n"
-                           "        \"BBB\"],\n"
-                           "      \"host\": \"one.example\",\n"
-                           "      \"requests\": {\n"
-                           "        \"validate\": {\n"
-                           "          \"method\": \"GET\",\n"
-                           "          \"url\": \"https://one.example/me\",\n"
-                           "          \"query\": {\"q\": \"x\"},\n"
-                           "          \"headers\": {\"Authorization\": \"Bearer {access_token}\"},\n"
-                           "          \"success\": {\n"
-                           "            \"require\": [\"id\"],\n"
-                           "            \"fields\": {\"account_id\": \"id\"}\n"
-                           "          }\n"
-                           "        },\n"
-                           "        \"refresh\": {\n"
-                           "          \"method\": \"POST\",\n"
-                           "          \"url\": \"https://one.example/refresh\",\n"
-                           "          \"form\": {\n"
-                           "            \"t\": \"{access_token}\"\n"
-                           "          },\n"
-                           "          \"success\": {\"fields\": {\n"
-                           "            \"access_token\": \"access_token\"}}\n"
-                           "        }\n"
-                           "      },\n"
-                           "      \"refresh\": {\n"
-                           "        \"model\": \"extend\",\n"
-                           "        \"window_start\": \"14d\",\n"
-                           "        \"window_end\": \"3d\"\n"
-                           "      }\n"
-                           "    },\n"
-                           "    {\n"
-                           "      \"name\": \"two\", \"prefixes\": [\"CCC\"], \"host\": \"two.example\",\n"
-                           "      \"requests\": {\"validate\": {\"method\": \"GET\", \"url\": \"https://two.example/me\",\n"
-                           "        \"query\": {\"access\": \"{access_token}\"}, \"success\": {\"require\": [\"id\"], \"fields\": {}}}},\n"
-                           "      \"refresh\": {\"model\": \"none\"}\n"
-                           "    }\n"
-                           "  ],\n"
-                           "  \"usage_headers\": [\n"
-                           "    {\"name\": \"X-Usage\", \"value\": \"members\", \"percent\": [\"used\"]}\n"
-                           "  ],\n"
-                           "  \"rules\": [\n"
-                           "    {\n"
-                           "      \"name\": \"first\",\n"
-                           "      \"kinds\": [\"validate\"],\n"
-                           "      \"when\": {\"code\": [4, {\"from\": 10, \"to\": 19}]},\n"
-                           "      \"reason\": \"rate_limited\"\n"
-                           "    },\n"
-                           "    {\"name\": \"second\",\n"
-                           "      \"when\": {\"code\": 5,\n"
-                           "        \"json\": {\"error.flag\": true}},\n"
-                           "      \"reason\": \"transient\"}\n"
-                           "  ]\n"
-                           "}\n";
+static const char good[] =
+    "{\n"
+    "  \"platform\": \"demo\",\n"
+    "  \"error\": {\n"
+    "    \"in\": \"error\",\n"
+    "    \"code\": \"error.code\"\n"
+    "  },\n"
+    "  \"default_login\": \"one\",\n"
+    "  \"logins\": [\n"
+    "    {\n"
+    "      \"name\": \"one\",\n"
+    "      \"prefixes\": [\"AAA\",\n"
+    "        \"BBB\"],\n"
+    "      \"host\": \"one.example\",\n"
+    "      \"requests\": {\n"
+    "        \"validate\": {\n"
+    "          \"method\": \"GET\",\n"
+    "          \"url\": \"https://one.example/me\",\n"
+    "          \"query\": {\"q\": \"x\"},\n"
+    "          \"headers\": {\"Authorization\": \"Bearer {access_token}\"},\n"
+    "          \"success\": {\n"
+    "            \"require\": [\"id\"],\n"
+    "            \"fields\": {\"account_id\": \"id\"}\n"
+    "          }\n"
+    "        },\n"
+    "        \"refresh\": {\n"
+    "          \"method\": \"POST\",\n"
+    "          \"url\": \"https://one.example/refresh\",\n"
+    "          \"form\": {\n"
+    "            \"t\": \"{access_token}\"\n"
+    "          },\n"
+    "          \"success\": {\"fields\": {\n"
+    "            \"access_token\": \"access_token\"}}\n"
+    "        }\n"
+    "      },\n"
+    "      \"refresh\": {\n"
+    "        \"model\": \"extend\",\n"
+    "        \"window_start\": \"14d\",\n"
+    "        \"window_end\": \"3d\"\n"
+    "      }\n"
+    "    },\n"
+    "    {\n"
+    "      \"name\": \"two\", \"prefixes\": [\"CCC\"], \"host\": \"two.example\",\n"
+    "      \"requests\": {\"validate\": {\"method\": \"GET\", \"url\": \"https://two.example/me\",\n"
+    "        \"query\": {\"access\": \"{access_token}\"}, \"success\": {\"require\": [\"id\"], \"fields\": {}}}},\n"
+    "      \"refresh\": {\"model\": \"none\"}\n"
+    "    }\n"
+    "  ],\n"
+    "  \"usage_headers\": [\n"
+    "    {\"name\": \"X-Usage\", \"value\": \"members\", \"percent\": [\"used\"]}\n"
+    "  ],\n"
+    "  \"rules\": [\n"
+    "    {\n"
+    "      \"name\": \"first\",\n"
+    "      \"kinds\": [\"validate\"],\n"
+    "      \"when\": {\"code\": [4, {\"from\": 10, \"to\": 19}]},\n"
+    "      \"reason\": \"rate_limited\"\n"
+    "    },\n"
+    "    {\"name\": \"second\",\n"
+    "      \"when\": {\"code\": 5,\n"
+    "        \"json\": {\"error.flag\": true}},\n"
+    "      \"reason\": \"transient\"}\n"
+    "  ]\n"
+    "}\n";
 
 struct mistake {
     const char *what, *piece, *instead;
@@ -286,7 +290,8 @@ static const struct mistake mistakes[] = {
     {"unknown member of a condition", "\"when\": {\"code\": 5,", "\"when\": {\"kode\": 5,", 59, "no such member"},
     {"platform missing", "  \"platform\": \"demo\",\n", "", 1, "\"platform\" is missing"},
     {"host missing", "      \"host\": \"one.example\",\n", "", 9, "\"host\" is missing"},
-    {"success missing", "\"success\": {\"require\": [\"id\"], \"fields\": {}}", "\"headers\": {}", 43, "\"success\" is missing"},
+    {"success missing", "\"success\": {\"require\": [\"id\"], \"fields\": {}}", "\"headers\": {}", 43,
+     "\"success\" is missing"},
     {"validate missing", "        \"validate\": {\n", "        \"introspect\": {\n", 14, "\"validate\" is missing"},
     {"platform not text", "\"platform\": \"demo\"", "\"platform\": 7", 2, "must be a string"},
     {"platform with capitals", "\"platform\": \"demo\"", "\"platform\": \"Demo\"", 2, "a name is"},
@@ -299,7 +304,8 @@ static const struct mistake mistakes[] = {
     {"login name twice", "\"name\": \"two\"", "\"name\": \"one\"", 42, "there already"},
     {"default login unknown", "\"default_login\": \"one\"", "\"default_login\": \"three\"", 7, "no login of this name"},
     {"default login missing", "  \"default_login\": \"one\",\n", "", 1, "default_login"},
-    {"unknown kind of request", "        \"refresh\": {\n          \"method\"", "        \"renew\": {\n          \"method\"", 25, "unknown kind"},
+    {"unknown kind of request", "        \"refresh\": {\n          \"method\"",
+     "        \"renew\": {\n          \"method\"", 25, "unknown kind"},
     {"unknown method", "\"method\": \"GET\",\n", "\"method\": \"FETCH\",\n", 16, "unknown method"},
     {"plain http", "https://one.example/me", "http://one.example/me", 17, "must begin with https://"},
     {"another host", "https://one.example/me", "https://one.example.evil/me", 17, "its host is neither"},
@@ -317,11 +323,13 @@ static const struct mistake mistakes[] = {
     {"proof of success missing", "            \"require\": [\"id\"],\n", "", 15, "proves nothing"},
     {"unknown refresh model", "\"model\": \"extend\"", "\"model\": \"forever\"", 36, "unknown model"},
     {"refresh_token model", "\"model\": \"extend\"", "\"model\": \"refresh_token\"", 35, "sends {refresh_token}"},
-    {"model none with request", "\"model\": \"extend\",\n        \"window_start\": \"14d\",\n        \"window_end\": \"3d\"", "\"model\": \"none\"", 35,
-     "there is a refresh request"},
+    {"model none with request",
+     "\"model\": \"extend\",\n        \"window_start\": \"14d\",\n        \"window_end\": \"3d\"",
+     "\"model\": \"none\"", 35, "there is a refresh request"},
     {"bad duration", "\"14d\"", "\"14 days\"", 37, "a duration is"},
     {"window the wrong way", "\"14d\"", "\"2d\"", 35, "window_start"},
-    {"rotates not a bool", "\"model\": \"extend\",", "\"model\": \"extend\", \"rotates\": 1,", 36, "must be true or false"},
+    {"rotates not a bool", "\"model\": \"extend\",", "\"model\": \"extend\", \"rotates\": 1,", 36,
+     "must be true or false"},
     {"usage value unknown", "\"value\": \"members\"", "\"value\": \"percent\"", 49, "unknown"},
     {"usage without members", ", \"percent\": [\"used\"]", "", 49, "percent"},
     {"rule name twice", "\"name\": \"second\"", "\"name\": \"first\"", 58, "there already"},
@@ -342,8 +350,10 @@ static const struct mistake mistakes[] = {
     {"reason of ours", "\"reason\": \"transient\"", "\"reason\": \"undecryptable\"", 61, "not a reason"},
     {"ok for a refresh", "\"reason\": \"transient\"", "\"reason\": \"ok\"", 58, "cannot be ok"},
     {"same condition again", "\"when\": {\"code\": 5,\n        \"json\": {\"error.flag\": true}},",
-     "\"kinds\": [\"validate\"],\n        \"when\": {\"code\": [4, {\"from\": 10, \"to\": 19}]},", 60, "has the same condition"},
-    {"condemned by status alone", "\"when\": {\"code\": 5,\n        \"json\": {\"error.flag\": true}},\n      \"reason\": \"transient\"",
+     "\"kinds\": [\"validate\"],\n        \"when\": {\"code\": [4, {\"from\": 10, \"to\": 19}]},", 60,
+     "has the same condition"},
+    {"condemned by status alone",
+     "\"when\": {\"code\": 5,\n        \"json\": {\"error.flag\": true}},\n      \"reason\": \"transient\"",
      "\"when\": {\"status\": 401},\n      \"reason\": \"expired\"", 58, "proves nothing"},
     {"not an object", good, "[]", 1, "must be an object"},
     {"empty file", good, "", 1, "not JSON"},
@@ -375,7 +385,8 @@ static void every_mistake_is_told_with_its_line(void **state)
         if (provider_set_load(dir, NULL, &set, &err) != ERR_CONFIG) fail_msg("%s: taken", m->what);
         assert_null(set);
         snprintf(place, sizeof place, "%s/demo.json:%d", dir, m->line);
-        if (strcmp(err.place, place) != 0) fail_msg("%s: at %s, expected line %d: %s", m->what, err.place, m->line, err.text);
+        if (strcmp(err.place, place) != 0)
+            fail_msg("%s: at %s, expected line %d: %s", m->what, err.place, m->line, err.text);
         if (!strstr(err.text, m->text)) fail_msg("%s: \"%s\", expected \"%s\"", m->what, err.text, m->text);
         free(text);
     }

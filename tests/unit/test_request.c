@@ -8,7 +8,9 @@ struct wires {
 
 static void wires_init(struct wires *w, const char *access, const char *refresh)
 {
-    *w = (struct wires){.in = {.app_id = "1234", .access_token = &w->access, .refresh_token = &w->refresh, .app_secret = &w->app_secret}};
+    *w = (struct wires){
+        .in = {
+            .app_id = "1234", .access_token = &w->access, .refresh_token = &w->refresh, .app_secret = &w->app_secret}};
     if (access) assert_int_equal(secret_put(&w->access, access, strlen(access), NULL), ERR_OK);
     if (refresh) assert_int_equal(secret_put(&w->refresh, refresh, strlen(refresh), NULL), ERR_OK);
     assert_int_equal(secret_put(&w->app_secret, "s3cr&t", 6, NULL), ERR_OK);
@@ -53,32 +55,44 @@ static enum err_code refusal(const struct login *l, enum request_kind kind, cons
 }
 
 /* '|' and '/' in a token: encoded in URLs, as they are in headers. */
-#define TOKEN "EAAB|x/y+z="
+#define TOKEN     "EAAB|x/y+z="
 #define TOKEN_URL "EAAB%7Cx%2Fy%2Bz%3D"
-#define IG "https://graph.instagram.com"
-#define FB "https://graph.facebook.com"
+#define IG        "https://graph.instagram.com"
+#define FB        "https://graph.facebook.com"
 
 static const struct {
     const char *platform, *login;
     enum request_kind kind;
     const char *path, *wanted, *headers;
 } shipped[] = {
-    {"instagram", "instagram", REQUEST_VALIDATE, IG, "/v25.0/me?fields=user_id%2Cusername", "Authorization: Bearer " TOKEN "\n"},
-    {"instagram", "instagram", REQUEST_REFRESH, IG, "/refresh_access_token?grant_type=ig_refresh_token&access_token=" TOKEN_URL, ""},
+    {"instagram", "instagram", REQUEST_VALIDATE, IG, "/v25.0/me?fields=user_id,username",
+     "Authorization: Bearer " TOKEN "\n"},
+    {"instagram", "instagram", REQUEST_REFRESH, IG,
+     "/refresh_access_token?grant_type=ig_refresh_token&access_token=" TOKEN_URL, ""},
     {"instagram", "instagram", REQUEST_EXCHANGE, IG,
      "/access_token?grant_type=ig_exchange_token&client_secret=s3cr%26t&access_token=" TOKEN_URL, ""},
-    {"instagram", "facebook", REQUEST_VALIDATE, FB, "/v25.0/me?fields=id%2Cname", "Authorization: Bearer " TOKEN "\n"},
-    {"instagram", "facebook", REQUEST_INTROSPECT, FB, "/v25.0/debug_token?input_token=" TOKEN_URL, "Authorization: Bearer 1234|s3cr&t\n"},
+    {"instagram", "facebook", REQUEST_VALIDATE, FB, "/v25.0/me?fields=id,name", "Authorization: Bearer " TOKEN "\n"},
+    {"instagram", "facebook", REQUEST_INTROSPECT, FB, "/v25.0/debug_token?input_token=" TOKEN_URL,
+     "Authorization: Bearer 1234|s3cr&t\n"},
     {"instagram", "facebook", REQUEST_REFRESH, FB,
-     "/v25.0/oauth/access_token?grant_type=fb_exchange_token&client_id=1234&client_secret=s3cr%26t&fb_exchange_token=" TOKEN_URL, ""},
+     "/v25.0/oauth/"
+     "access_token?grant_type=fb_exchange_token&client_id=1234&client_secret=s3cr%26t&fb_exchange_token=" TOKEN_URL,
+     ""},
     {"instagram", "facebook", REQUEST_EXCHANGE, FB,
-     "/v25.0/oauth/access_token?grant_type=fb_exchange_token&client_id=1234&client_secret=s3cr%26t&fb_exchange_token=" TOKEN_URL, ""},
-    {"facebook", "facebook", REQUEST_VALIDATE, FB, "/v25.0/me?fields=id%2Cname", "Authorization: Bearer " TOKEN "\n"},
-    {"facebook", "facebook", REQUEST_INTROSPECT, FB, "/v25.0/debug_token?input_token=" TOKEN_URL, "Authorization: Bearer 1234|s3cr&t\n"},
+     "/v25.0/oauth/"
+     "access_token?grant_type=fb_exchange_token&client_id=1234&client_secret=s3cr%26t&fb_exchange_token=" TOKEN_URL,
+     ""},
+    {"facebook", "facebook", REQUEST_VALIDATE, FB, "/v25.0/me?fields=id,name", "Authorization: Bearer " TOKEN "\n"},
+    {"facebook", "facebook", REQUEST_INTROSPECT, FB, "/v25.0/debug_token?input_token=" TOKEN_URL,
+     "Authorization: Bearer 1234|s3cr&t\n"},
     {"facebook", "facebook", REQUEST_REFRESH, FB,
-     "/v25.0/oauth/access_token?grant_type=fb_exchange_token&client_id=1234&client_secret=s3cr%26t&fb_exchange_token=" TOKEN_URL, ""},
+     "/v25.0/oauth/"
+     "access_token?grant_type=fb_exchange_token&client_id=1234&client_secret=s3cr%26t&fb_exchange_token=" TOKEN_URL,
+     ""},
     {"facebook", "facebook", REQUEST_EXCHANGE, FB,
-     "/v25.0/oauth/access_token?grant_type=fb_exchange_token&client_id=1234&client_secret=s3cr%26t&fb_exchange_token=" TOKEN_URL, ""},
+     "/v25.0/oauth/"
+     "access_token?grant_type=fb_exchange_token&client_id=1234&client_secret=s3cr%26t&fb_exchange_token=" TOKEN_URL,
+     ""},
 };
 
 static void check_shipped(const char *sandbox_url, const char *sandbox_prefix)
@@ -116,7 +130,8 @@ static void every_shipped_request_is_tested(void **state)
     (void)state;
     struct provider_set *set = fixture_shipped();
     size_t count = 0;
-    static const char *const logins[][2] = {{"instagram", "instagram"}, {"instagram", "facebook"}, {"facebook", "facebook"}};
+    static const char *const logins[][2] = {
+        {"instagram", "instagram"}, {"instagram", "facebook"}, {"facebook", "facebook"}};
     for (size_t i = 0; i < 3; i++) {
         for (int kind = 0; kind < REQUEST_KIND_COUNT; kind++)
             count += (size_t)login_has_request(fixture_login(set, logins[i][0], logins[i][1]), (enum request_kind)kind);
@@ -140,7 +155,8 @@ static void rotating_refresh_is_a_form_with_basic_auth(void **state)
            "\n"
            "client_key=1234&grant_type=refresh_token&refresh_token=rft.a%20b%26c");
     w.in.sandbox_url = "http://localhost:1/";
-    expect(l, REQUEST_VALIDATE, &w.in, "GET http://localhost:1/api.clip.example/v2/user/?fields=open_id\nAuthorization: Bearer act.1\n");
+    expect(l, REQUEST_VALIDATE, &w.in,
+           "GET http://localhost:1/api.clip.example/v2/user/?fields=open_id\nAuthorization: Bearer act.1\n");
     wires_fini(&w);
     provider_set_free(set);
 }
@@ -148,14 +164,16 @@ static void rotating_refresh_is_a_form_with_basic_auth(void **state)
 static void basic_auth_pads_all_lengths(void **state)
 {
     (void)state;
-    static const char *const ids[][2] = {{"1", "MTpzM2NyJTI2dA=="}, {"12", "MTI6czNjciUyNnQ="}, {"123", "MTIzOnMzY3IlMjZ0"}};
+    static const char *const ids[][2] = {
+        {"1", "MTpzM2NyJTI2dA=="}, {"12", "MTI6czNjciUyNnQ="}, {"123", "MTIzOnMzY3IlMjZ0"}};
     struct provider_set *set = fixture_load_text(fixture_rotating);
     struct wires w;
     wires_init(&w, NULL, "rft.1");
     for (size_t i = 0; i < 3; i++) {
         struct http_request req;
         w.in.app_id = ids[i][0];
-        assert_int_equal(login_build_request(fixture_login(set, "clip", "clip"), REQUEST_REFRESH, &w.in, &req, NULL), ERR_OK);
+        assert_int_equal(login_build_request(fixture_login(set, "clip", "clip"), REQUEST_REFRESH, &w.in, &req, NULL),
+                         ERR_OK);
         assert_string_equal(buf_text(&req.headers[0]) + strlen("Authorization: Basic "), ids[i][1]);
         http_request_fini(&req);
     }
@@ -216,7 +234,8 @@ static void token_that_could_break_out_is_refused(void **state)
     }
     wires_init(&w, "IGAA\xC3\xA9", NULL);
     assert_int_equal(refusal(ig, REQUEST_VALIDATE, &w.in), ERR_BAD_INPUT);
-    expect(ig, REQUEST_REFRESH, &w.in, "GET " IG "/refresh_access_token?grant_type=ig_refresh_token&access_token=IGAA%C3%A9\n");
+    expect(ig, REQUEST_REFRESH, &w.in,
+           "GET " IG "/refresh_access_token?grant_type=ig_refresh_token&access_token=IGAA%C3%A9\n");
     wires_fini(&w);
 
     /* An embedded NUL would cut the token silently. */

@@ -1,0 +1,147 @@
+#include "store/account.h"
+#include <string.h>
+
+/* A slot for ${path}: the one that it already has, else a new one. */
+static struct patch_field *slot(struct patch_field *fields, int *count, const char *path)
+{
+    for (int i = 0; i < *count; i++)
+        if (!strcmp(fields[i].path, path)) {
+            json_free(fields[i].value);
+            return &fields[i];
+        }
+    return *count < PATCH_MAX ? &fields[(*count)++] : NULL;
+}
+
+static void put(struct patch *p, enum patch_op op, const char *path, struct json *value)
+{
+    struct patch_field *field = slot(p->fields, &p->field_count, path);
+
+    if (!field) {
+        p->overflow = 1;
+        json_free(value);
+        return;
+    }
+    *field = (struct patch_field){op, path, value};
+}
+
+void patch_set(struct patch *p, const char *path, struct json *value)
+{
+    if (!value) p->overflow = 1; /* memory ran out where it was made: never write null over a token for that */
+    put(p, PATCH_SET, path, value);
+}
+
+void patch_set_string(struct patch *p, const char *path, const char *text)
+{
+    if (text)
+        patch_set(p, path, json_new_string(text));
+    else
+        patch_unset(p, path);
+}
+
+void patch_set_bool(struct patch *p, const char *path, int v)
+{
+    patch_set(p, path, json_new_bool(v));
+}
+
+void patch_set_int(struct patch *p, const char *path, int64_t v)
+{
+    patch_set(p, path, json_new_int(v));
+}
+
+void patch_set_date(struct patch *p, const char *path, int64_t at_ms)
+{
+    struct json *date;
+
+    if (at_ms == 0) {
+        patch_unset(p, path);
+        return;
+    }
+    date = json_object_new();
+    json_set(date, "$date", json_new_date(at_ms));
+    patch_set(p, path, date);
+}
+
+void patch_unset(struct patch *p, const char *path)
+{
+    put(p, PATCH_UNSET, path, NULL);
+}
+
+void patch_guard(struct patch *p, const char *path, const struct json *value)
+{
+    struct patch_field *guard = slot(p->guards, &p->guard_count, path);
+    int is_absent = json_type(value) == JSON_ABSENT || json_type(value) == JSON_NULL;
+
+    if (!guard) {
+        p->overflow = 1;
+        return;
+    }
+    *guard = (struct patch_field){is_absent ? PATCH_UNSET : PATCH_SET, path, is_absent ? NULL : json_copy(value)};
+    if (!is_absent && !guard->value) p->overflow = 1;
+}
+
+void patch_fini(struct patch *p)
+{
+    if (!p) return;
+    for (int i = 0; i < p->field_count; i++)
+        json_free(p->fields[i].value);
+    for (int i = 0; i < p->guard_count; i++)
+        json_free(p->guards[i].value);
+    *p = (struct patch){0};
+}
+
+static int same_number(const struct json *held, const struct json *wanted)
+{
+    int64_t a, b;
+    double x, y;
+
+    if (json_int(held, &a) && json_int(wanted, &b)) return a == b;
+    return json_double(held, &x) && json_double(wanted, &y) && x == y;
+}
+
+static int same_array(const struct json *held, const struct json *wanted)
+{
+    if (json_type(held) != JSON_ARRAY || json_count(held) != json_count(wanted)) return 0;
+    for (size_t i = 0; i < json_count(wanted); i++)
+        if (!patch_guard_holds(json_at(held, i), json_at(wanted, i))) return 0;
+    return 1;
+}
+
+static int has_members(const struct json *held, const struct json *wanted)
+{
+    int64_t a, b;
+
+    if (json_type(held) != JSON_OBJECT) return 0;
+    if (account_date(held, &a) && account_date(wanted, &b)) return a == b;
+    if (json_count(wanted) == 0) return json_count(held) == 0;
+    for (size_t i = 0; i < json_count(wanted); i++) {
+        const char *key = NULL;
+        const struct json *value = json_member_at(wanted, i, &key);
+
+        if (!patch_guard_holds(json_member(held, key), value)) return 0;
+    }
+    return 1;
+}
+
+int patch_guard_holds(const struct json *held, const struct json *wanted)
+{
+    int a, b;
+
+    switch (json_type(wanted)) {
+    case JSON_ABSENT:
+    case JSON_NULL:
+        return json_type(held) == JSON_ABSENT || json_type(held) == JSON_NULL;
+    case JSON_BOOL:
+        return json_bool(held, &a) && json_bool(wanted, &b) && a == b;
+    case JSON_INT:
+    case JSON_DOUBLE:
+        return same_number(held, wanted);
+    case JSON_STRING:
+        return json_type(held) == JSON_STRING && json_string_len(held) == json_string_len(wanted) &&
+               !memcmp(json_string(held), json_string(wanted), json_string_len(wanted));
+    case JSON_ARRAY:
+        return same_array(held, wanted);
+    case JSON_OBJECT:
+        return has_members(held, wanted);
+    }
+    return 0;
+}

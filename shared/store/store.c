@@ -1,0 +1,171 @@
+#include "store/store.h"
+#include "base/log.h"
+#include "store/store_backend.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct store {
+    const struct store_backend *backend;
+    void *state;
+};
+
+enum err_code store_open(const struct store_options *options, struct store **store, struct err *err)
+{
+    struct store *s = calloc(1, sizeof *s);
+    enum err_code rc;
+
+    *store = NULL;
+    if (!s) return err_set(err, ERR_NOMEM, NULL, "no memory for the store");
+    if (!strncmp(options->uri, "sqlite:", 7) && options->uri[7]) {
+        s->backend = &store_sqlite;
+        rc = store_sqlite_open(options, options->uri + 7, &s->state, err);
+    } else if (!strncmp(options->uri, "mongodb://", 10) || !strncmp(options->uri, "mongodb+srv://", 14)) {
+        s->backend = &store_mongo;
+        rc = store_mongo_open(options, &s->state, err);
+    } else {
+        rc = err_set(err, ERR_CONFIG, "[store] uri", "sqlite:PATH or mongodb://… is expected");
+    }
+    if (rc == ERR_OK)
+        *store = s;
+    else
+        free(s);
+    return rc;
+}
+
+void store_close(struct store *store)
+{
+    if (!store) return;
+    store->backend->close(store->state);
+    free(store);
+}
+
+const char *store_kind(const struct store *store)
+{
+    return store->backend->kind;
+}
+
+enum err_code store_prepare(struct store *store, store_report_fn *report, void *arg, struct err *err)
+{
+    return store->backend->prepare(store->state, report, arg, err);
+}
+
+enum err_code store_ping(struct store *store, struct err *err)
+{
+    return store->backend->ping(store->state, err);
+}
+
+enum err_code store_find_workspace(struct store *store, const char *platform, const char *workspace, int limit,
+                                   store_account_fn *fn, void *arg, struct err *err)
+{
+    struct account_id forms[3];
+    int count = id_forms(workspace, forms);
+
+    if (count == 0) return err_set(err, ERR_BAD_INPUT, NULL, "that is no workspace id");
+    return store->backend->find_workspace(store->state, platform, forms, count, limit, fn, arg, err);
+}
+
+struct found {
+    struct account *out;
+    int count;
+};
+
+static int keep_first(void *arg, struct account *account)
+{
+    struct found *found = arg;
+
+    if (found->count++ == 0) {
+        *found->out = *account;
+        memset(account, 0, sizeof *account);
+    }
+    account_fini(account);
+    return found->count < 2;
+}
+
+enum err_code store_find_account(struct store *store, const char *id_text, struct account *account, struct err *err)
+{
+    struct account_id forms[3];
+    struct found found = {account, 0};
+    int count = id_forms(id_text, forms);
+    enum err_code rc;
+
+    memset(account, 0, sizeof *account);
+    if (count == 0) return err_set(err, ERR_BAD_INPUT, NULL, "that is no account id");
+    rc = store->backend->find_ids(store->state, forms, count, keep_first, &found, err);
+    if (rc == ERR_OK && found.count == 0) rc = err_set(err, ERR_NOT_FOUND, NULL, "there is no such account");
+    if (rc == ERR_OK && found.count > 1)
+        rc = err_set(err, ERR_CONFLICT, id_text, "two accounts have this id, as different types");
+    if (rc != ERR_OK) account_fini(account);
+    return rc;
+}
+
+enum err_code store_scan(struct store *store, const char *platform, const struct account_id *after, int limit,
+                         store_account_fn *fn, void *arg, struct store_page *page, struct err *err)
+{
+    memset(page, 0, sizeof *page);
+    return store->backend->scan(store->state, platform, after, limit, fn, arg, page, err);
+}
+
+enum err_code store_update(struct store *store, const struct account_id *id, const struct patch *patch, struct err *err)
+{
+    if (patch->overflow) return err_set(err, ERR_INTERNAL, id->text, "a patch of more than %d fields", PATCH_MAX);
+    return store->backend->update(store->state, id, patch, err);
+}
+
+enum err_code store_import(struct store *store, const struct json *doc, int replace, int *created, struct err *err)
+{
+    struct account account;
+    enum err_code rc = account_parse(json_copy(doc), &account, err);
+
+    if (rc == ERR_OK) rc = store->backend->import(store->state, doc, &account, replace, created, err);
+    account_fini(&account);
+    return rc;
+}
+
+enum err_code store_count(struct store *store, const char *platform, struct store_counts *counts, struct err *err)
+{
+    memset(counts, 0, sizeof *counts);
+    return store->backend->count(store->state, platform, counts, err);
+}
+
+enum err_code store_meta_put(struct store *store, const char *name, const struct json *value, struct err *err)
+{
+    return store->backend->meta_put(store->state, name, value, err);
+}
+
+enum err_code store_meta_get(struct store *store, const char *name, struct json **value, struct err *err)
+{
+    *value = NULL;
+    return store->backend->meta_get(store->state, name, value, err);
+}
+
+int store_give(struct json *doc, store_account_fn *fn, void *arg)
+{
+    struct account account;
+    struct err err = {0};
+
+    if (account_parse(doc, &account, &err) == ERR_OK) {
+        if (account.fault[0])
+            log_warn("TOKEN HEALTH", "an odd field of an account is passed over", LOG_S("account", account.id.text),
+                     LOG_S("field", account.fault));
+        return fn(arg, &account);
+    }
+    log_warn("TOKEN HEALTH", "an account document cannot be read", LOG_S("account", err.place), LOG_S("why", err.text));
+    return 1;
+}
+
+void store_count_state(struct store_counts *counts, const char *word, int64_t n)
+{
+    int i = counts->state_count < 16 ? counts->state_count++ : 15;
+
+    snprintf(counts->by_state[i].word, sizeof counts->by_state[i].word, "%s", word);
+    counts->by_state[i].count += n;
+}
+
+void store_count_status(struct store_counts *counts, const char *word, int64_t n)
+{
+    int i = counts->status_count < 16 ? counts->status_count++ : 15;
+
+    snprintf(counts->by_status[i].word, sizeof counts->by_status[i].word, "%s", word);
+    counts->by_status[i].count += n;
+}

@@ -1,0 +1,38 @@
+/* What a store has to do: store.h's operations as a table. Private to store/. */
+#ifndef TH_STORE_BACKEND_H
+#define TH_STORE_BACKEND_H
+#include "store/store.h"
+
+struct store_backend {
+    const char *kind;
+    void (*close)(void *state);
+    enum err_code (*prepare)(void *state, store_report_fn *report, void *arg, struct err *err);
+    enum err_code (*ping)(void *state, struct err *err);
+    enum err_code (*find_workspace)(void *state, const char *platform, const struct account_id *forms, int form_count,
+                                    int limit, store_account_fn *fn, void *arg, struct err *err);
+    /* Up to two documents whose _id is one of the forms. */
+    enum err_code (*find_ids)(void *state, const struct account_id *forms, int form_count, store_account_fn *fn, void *arg,
+                              struct err *err);
+    enum err_code (*scan)(void *state, const char *platform, const struct account_id *after, int limit, store_account_fn *fn,
+                          void *arg, struct store_page *page, struct err *err);
+    enum err_code (*update)(void *state, const struct account_id *id, const struct patch *patch, struct err *err);
+    enum err_code (*import)(void *state, const struct json *doc, const struct account *account, int replace, int *created,
+                            struct err *err);
+    enum err_code (*count)(void *state, const char *platform, struct store_counts *counts, struct err *err);
+    enum err_code (*meta_put)(void *state, const char *name, const struct json *value, struct err *err);
+    enum err_code (*meta_get)(void *state, const char *name, struct json **value, struct err *err);
+};
+
+/** store_sqlite_open / store_mongo_open(options, &state, err): the two stores. path: what follows "sqlite:". */
+enum err_code store_sqlite_open(const struct store_options *options, const char *path, void **state, struct err *err);
+enum err_code store_mongo_open(const struct store_options *options, void **state, struct err *err);
+extern const struct store_backend store_sqlite, store_mongo;
+
+/** store_give(doc, fn, arg): parse ${doc} (taken) and hand it over; 1 to go on, 0 when ${fn} wants no more. A document that cannot be
+ *  parsed is said in the log and passed over. */
+int store_give(struct json *doc, store_account_fn *fn, void *arg);
+/** store_count_word(counts list, word, n): add to a group of store_counts; those that do not fit go to the last. */
+void store_count_state(struct store_counts *counts, const char *word, int64_t n);
+void store_count_status(struct store_counts *counts, const char *word, int64_t n);
+
+#endif
