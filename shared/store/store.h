@@ -1,6 +1,8 @@
 /* The account store (DESIGN 8): one interface, two stores (MongoDB, embedded SQLite), one contract test suite.
  * Both hold the same documents. Call store_open after fork. All calls block, bounded by the configured timeout; when
- * the store cannot be reached they fail with ERR_UNAVAILABLE within it and work again once it is back. Not thread-safe. */
+ * the store cannot be reached they fail with ERR_UNAVAILABLE within it and work again once it is back. A write that fails with
+ * ERR_UNAVAILABLE may have been done or not: a guard tells when it is tried again. After a server that hangs has used up the
+ * timeout, calls fail at once for the next second. Not thread-safe. */
 #ifndef TH_STORE_H
 #define TH_STORE_H
 #include "store/account.h"
@@ -49,13 +51,16 @@ enum err_code store_update(struct store *store, const struct account_id *id, con
 /** store_import(store, doc, replace, &created, err): insert a document as it is; an existing _id: replace ≠ 0 replaces it, else ERR_CONFLICT. */
 enum err_code store_import(struct store *store, const struct json *doc, int replace, int *created, struct err *err);
 
-/** Numbers over all accounts of a platform (NULL: all platforms), grouped in the store. */
+/** Numbers over all accounts of a platform (NULL: all platforms), grouped in the store. by_state: tokenHealth.state, by_status:
+ *  tokenStatus; "" = absent; words too long or too many are counted as "other". */
+enum { STORE_WORDS_MAX = 16 };
+struct store_word {
+    char word[32];
+    int64_t count;
+};
 struct store_counts {
     int64_t total, active, needs_reconnection;
-    struct {
-        char word[32];
-        int64_t count;
-    } by_state[16], by_status[16]; /* tokenHealth.state, tokenStatus; "" = absent */
+    struct store_word by_state[STORE_WORDS_MAX], by_status[STORE_WORDS_MAX];
     int state_count, status_count;
 };
 enum err_code store_count(struct store *store, const char *platform, struct store_counts *counts, struct err *err);

@@ -162,14 +162,14 @@ class Service:
             args += ["--workspaces", workspaces]
         return json.loads(self.ctl(*args).stdout)["key"]
 
-    def import_accounts(self, documents):
+    def import_accounts(self, documents, replace=False):
         """documents may hold {"$seal": token} and {"$sealText": token}; real envelopes are put in their place."""
         text = "".join(json.dumps(d) + "\n" for d in documents)
         sealed = subprocess.run([os.path.join(BUILD, "tests/seed/seed"), "--config", self.conf], input=text, text=True,
                                 capture_output=True, env=self.environment(), timeout=600)
         if sealed.returncode != 0:
             raise AssertionError("seed: " + sealed.stderr)
-        return self.ctl("import", stdin=sealed.stdout)
+        return self.ctl("import", *(["--replace"] if replace else []), stdin=sealed.stdout)
 
     # ---- processes ----
 
