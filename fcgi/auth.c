@@ -1,0 +1,77 @@
+#include "auth.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+enum { LOOK_MS = 1000 };
+
+struct auth {
+    char *path;
+    struct apikeys *keys;
+    struct stat seen; /* the file that keys came from */
+    int64_t looked_mono_ms;
+};
+
+static int is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mode == b->st_mode &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* A file that turned bad takes the keys away: an old one may have been revoked by that very change. */
+static void look(struct auth *auth)
+{
+    int64_t now_ms = clock_mono_ms();
+    struct stat st = {0};
+    struct err err = {0};
+
+    if (auth->looked_mono_ms && now_ms - auth->looked_mono_ms < LOOK_MS) return;
+    stat(auth->path, &st);
+    if (auth->looked_mono_ms && is_same(&st, &auth->seen)) {
+        auth->looked_mono_ms = now_ms;
+        return;
+    }
+    auth->looked_mono_ms = now_ms;
+    auth->seen = st;
+    apikey_free(auth->keys);
+    if (apikey_load(auth->path, &auth->keys, &err) != ERR_OK)
+        log_error("TOKEN HEALTH", "no API key can be used", LOG_S("file", err.place), LOG_S("why", err.text));
+}
+
+enum err_code auth_new(const char *keys_file, struct auth **auth, struct err *err)
+{
+    struct auth *a = calloc(1, sizeof *a);
+
+    *auth = NULL;
+    if (a) a->path = strdup(keys_file);
+    if (!a || !a->path) {
+        free(a);
+        return err_set(err, ERR_NOMEM, NULL, "no memory for the API keys");
+    }
+    look(a);
+    *auth = a;
+    return ERR_OK;
+}
+
+const struct apikey *auth_key(struct auth *auth, const char *authorization)
+{
+    size_t len;
+
+    look(auth);
+    if (!auth->keys || strncasecmp(authorization, "Bearer ", 7) != 0) return NULL;
+    authorization += 7;
+    len = strlen(authorization);
+    return len > 0 && len <= LIMIT_API_KEY_BYTES ? apikey_find(auth->keys, authorization, len) : NULL;
+}
+
+void auth_free(struct auth *auth)
+{
+    if (!auth) return;
+    apikey_free(auth->keys);
+    free(auth->path);
+    free(auth);
+}

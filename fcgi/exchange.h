@@ -1,0 +1,40 @@
+/* What a handler sees of a request, and what it says for an answer. No FastCGI, no status lines. */
+#ifndef TH_EXCHANGE_H
+#define TH_EXCHANGE_H
+#include "health/service.h"
+#include "request.h"
+#include "token/apikey.h"
+
+struct exchange {
+    const struct request *req;
+    struct service *service;
+    const struct apikey *key;       /* who asks; NULL on the open routes */
+    char platform[LIMIT_PLATFORM_BYTES];
+    char argument[LIMIT_ID_BYTES];  /* the path's last part, decoded: :workspaceId or :accountId */
+    const struct json *body;        /* an object, or NULL when there is none */
+
+    /* the answer */
+    int status;                     /* 0: 200 */
+    struct json *json;              /* owned; NULL: no body */
+    char health[96];                /* X-Token-Health, "" none */
+    struct err err;                 /* an error answer, when code is not ERR_OK */
+    const char *allow;              /* with 405 */
+};
+
+/** A handler: reads arguments, makes one service call, fills the answer. Its error is x->err. */
+typedef void handler_fn(struct exchange *x);
+
+/** exchange_may_see(x, workspace): is the workspace in the key's list? */
+int exchange_may_see(const struct exchange *x, const char *workspace);
+/** exchange_id(x, member, out): the body's member as an id text: a JSON string or whole number. ERR_OK, or x->err is set. */
+enum err_code exchange_id(struct exchange *x, const char *member, char out[LIMIT_ID_BYTES]);
+/** exchange_query(x, name, out): 1: the query's parameter, decoded; 0: absent; -1: x->err is set (twice, malformed, too long, empty). */
+int exchange_query(struct exchange *x, const char *name, char out[LIMIT_ID_BYTES]);
+/** url_decode(text, len, out, size): percent-decoding, strict: no NUL, no control characters, no bad escapes. 1 or 0. */
+int url_decode(const char *text, size_t len, char *out, size_t size);
+
+#define ROUTE(method, path, scope, function, summary) void function(struct exchange *x);
+#include "routes.def"
+#undef ROUTE
+
+#endif

@@ -1,0 +1,99 @@
+#include "listen.h"
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+int listen_given(int fd)
+{
+    int listening = 0;
+    socklen_t len = sizeof listening;
+
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening;
+}
+
+static int somebody_listens(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int answered = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) == 0;
+
+    if (fd >= 0) close(fd);
+    return answered;
+}
+
+static enum err_code listen_unix(const char *path, unsigned mode, int backlog, int *fd, struct err *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat st;
+    mode_t old;
+    int bound;
+
+    if (strlen(path) >= sizeof address.sun_path)
+        return err_set(err, ERR_CONFIG, path, "a socket path has at most %zu bytes", sizeof address.sun_path - 1);
+    strcpy(address.sun_path, path);
+    if (lstat(path, &st) == 0) {
+        if (!S_ISSOCK(st.st_mode)) return err_set(err, ERR_CONFIG, path, "is there and no socket");
+        if (somebody_listens(&address)) return err_set(err, ERR_CONFIG, path, "another process listens on this socket");
+        unlink(path);
+    }
+    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (*fd < 0) return err_set(err, ERR_IO, path, "%s", strerror(errno));
+    old = umask(0777 & ~mode); /* never wider than asked, not even for a moment */
+    bound = bind(*fd, (struct sockaddr *)&address, sizeof address);
+    umask(old);
+    if (bound == 0 && chmod(path, mode) == 0 && listen(*fd, backlog) == 0) return ERR_OK;
+    err_set(err, ERR_CONFIG, path, "%s", strerror(errno));
+    close(*fd);
+    return ERR_CONFIG;
+}
+
+static int bind_tcp(const struct addrinfo *info, int backlog)
+{
+    int on = 1, fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
+
+    if (fd < 0) return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, backlog) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+static enum err_code listen_tcp(const char *where, int backlog, int *fd, struct err *err)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *info = NULL;
+    const char *colon = strrchr(where, ':');
+    char host[256];
+    int rc;
+
+    if (!colon || colon == where || (size_t)(colon - where) >= sizeof host)
+        return err_set(err, ERR_CONFIG, where, "unix:PATH, HOST:PORT or fd:0 is expected");
+    snprintf(host, sizeof host, "%.*s", (int)(colon - where), where);
+    if (host[0] == '[' && host[strlen(host) - 1] == ']') {
+        memmove(host, host + 1, strlen(host));
+        host[strlen(host) - 1] = '\0';
+    }
+    rc = getaddrinfo(host, colon + 1, &hints, &info);
+    if (rc != 0) return err_set(err, ERR_CONFIG, where, "%s", gai_strerror(rc));
+    *fd = bind_tcp(info, backlog);
+    freeaddrinfo(info);
+    return *fd >= 0 ? ERR_OK : err_set(err, ERR_CONFIG, where, "%s", strerror(errno));
+}
+
+enum err_code listen_open(const char *where, unsigned mode, int backlog, int *fd, int *made, struct err *err)
+{
+    enum err_code rc;
+
+    *made = 0;
+    if (!strcmp(where, "fd:0")) {
+        *fd = STDIN_FILENO;
+        return listen_given(*fd) ? ERR_OK : err_set(err, ERR_CONFIG, where, "descriptor 0 is no listening socket");
+    }
+    if (strncmp(where, "unix:", 5) != 0) return listen_tcp(where, backlog, fd, err);
+    rc = listen_unix(where + 5, mode, backlog, fd, err);
+    *made = rc == ERR_OK;
+    return rc;
+}

@@ -1,0 +1,38 @@
+/* One FastCGI request as plain data, by bounded copy, and the way to its answer. The only file that sees libfcgi. */
+#ifndef TH_REQUEST_H
+#define TH_REQUEST_H
+#include "base/err.h"
+#include "base/limits.h"
+#include <stddef.h>
+
+enum { REQUEST_ID_BYTES = 65, METHOD_BYTES = 16 };
+
+struct request {
+    char method[METHOD_BYTES];
+    char path[LIMIT_REQUEST_TARGET_BYTES];  /* as sent, percent-encoded, without the query */
+    char query[LIMIT_REQUEST_TARGET_BYTES];
+    char content_type[128];
+    char authorization[LIMIT_API_KEY_BYTES + 16];
+    char workspace_param[LIMIT_ID_BYTES];   /* TOKEN_HEALTH_WORKSPACE, set by the web server */
+    char account_param[LIMIT_ID_BYTES];     /* TOKEN_HEALTH_ACCOUNT */
+    char id[REQUEST_ID_BYTES];              /* X-Request-Id, or made here */
+    const char *body;                       /* NUL-terminated behind body_len; valid until the next request */
+    size_t body_len;
+    int body_too_large;
+    enum err_code malformed;                /* ERR_OK, or why it is refused at once: a field was too long */
+};
+
+struct gateway; /* one worker's side of the listening socket */
+/** gateway_new(listen_fd, &gateway, err): the socket becomes non-blocking. */
+enum err_code gateway_new(int listen_fd, struct gateway **gateway, struct err *err);
+/** gateway_accept(gateway, req): wait for a request. 1: ${req} is filled; 0: a signal came (SIGTERM, SIGHUP and SIGINT are blocked but
+ *  while waiting here, so that no request is cut off and none is lost). A connection that the web server keeps open is given up
+ *  when others wait and it is idle. */
+int gateway_accept(struct gateway *gateway, struct request *req);
+/** gateway_put(gateway, text, len): part of the answer, CGI style: headers, empty line, body. */
+void gateway_put(struct gateway *gateway, const char *text, size_t len);
+/** gateway_finish(gateway): the answer is whole. */
+void gateway_finish(struct gateway *gateway);
+void gateway_free(struct gateway *gateway);
+
+#endif

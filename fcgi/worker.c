@@ -1,0 +1,140 @@
+#include "worker.h"
+#include "auth.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "response.h"
+#include "router.h"
+#include <signal.h>
+#include <string.h>
+#include <strings.h>
+
+struct worker {
+    struct service *service;
+    struct gateway *gateway;
+    struct auth *auth;
+};
+
+/* Only there to end the wait for the next request. */
+static void on_signal(int signo)
+{
+    (void)signo;
+}
+
+static enum err_code parse_body(struct exchange *x, struct json **body)
+{
+    const struct request *req = x->req;
+    struct err why = {0};
+    size_t word = strcspn(req->content_type, "; \t");
+
+    if (req->body_too_large)
+        return err_set(&x->err, ERR_TOO_LARGE, NULL, "the body is larger than %d bytes", LIMIT_REQUEST_BODY_BYTES);
+    if (req->body_len == 0) return ERR_OK;
+    if (word != strlen("application/json") || strncasecmp(req->content_type, "application/json", word) != 0)
+        return err_set(&x->err, ERR_MEDIA_TYPE, NULL, "the body must be application/json");
+    if (json_parse(req->body, req->body_len, body, &why) != ERR_OK)
+        return err_set(&x->err, ERR_BAD_INPUT, NULL, "the body is not JSON: %s%s%s", why.place, why.place[0] ? ": " : "", why.text);
+    if (json_type(*body) != JSON_OBJECT) return err_set(&x->err, ERR_BAD_INPUT, NULL, "the body must be a JSON object");
+    x->body = *body;
+    return ERR_OK;
+}
+
+static enum err_code authenticate(struct worker *w, struct exchange *x)
+{
+    x->key = auth_key(w->auth, x->req->authorization);
+    return x->key ? ERR_OK : err_set(&x->err, ERR_UNAUTHORIZED, NULL, "a valid API key is needed: Authorization: Bearer thk_…");
+}
+
+/* Who asks comes first: a stranger learns nothing, not even which routes there are. */
+static enum err_code admit(struct worker *w, struct exchange *x, enum route_result found, const struct route *route)
+{
+    int is_open = found != ROUTE_NO_PATH && route->scope == 0;
+
+    if (!is_open && authenticate(w, x) != ERR_OK) return x->err.code;
+    if (x->req->malformed != ERR_OK)
+        return err_set(&x->err, x->req->malformed, NULL, "a part of the request is longer than %d bytes", LIMIT_REQUEST_TARGET_BYTES);
+    if (found == ROUTE_NO_PATH) return err_set(&x->err, ERR_NOT_FOUND, NULL, "there is no such route");
+    if (found == ROUTE_BAD_PATH) return err_set(&x->err, ERR_BAD_INPUT, NULL, "the path is badly encoded or too long");
+    if (found == ROUTE_NO_METHOD) {
+        x->allow = strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method;
+        return err_set(&x->err, ERR_BAD_METHOD, NULL, "this route takes %s", x->allow);
+    }
+    if (is_open) return ERR_OK;
+    if (!(x->key->scopes & route->scope)) return err_set(&x->err, ERR_FORBIDDEN, NULL, "the API key does not have the scope this needs");
+    if (!provider_find(service_providers(w->service), x->platform))
+        return err_set(&x->err, ERR_NOT_FOUND, NULL, "there is no such platform");
+    return ERR_OK;
+}
+
+static void log_request(const struct exchange *x, const struct route *route, int status, int64_t took_us)
+{
+    if (route && !strcmp(route->path, "/api/:platform/token-health/check") && status < 500) {
+        log_debug("TOKEN HEALTH", "check", LOG_I("status", status), LOG_I("us", took_us));
+        return;
+    }
+    log_info("TOKEN HEALTH", "request", LOG_S("method", x->req->method), LOG_S("route", route ? route->path : "none"),
+             LOG_I("status", status), LOG_I("us", took_us), LOG_S("key", x->key ? x->key->id : "-"), LOG_S("why", x->err.text));
+}
+
+static void serve(struct worker *w, const struct request *req)
+{
+    struct exchange x = {.req = req, .service = w->service};
+    const struct route *route = NULL;
+    struct json *body = NULL;
+    int64_t start_ns = clock_mono_ns();
+    enum route_result found = router_find(req->method, req->path, &x, &route);
+    int status;
+
+    log_request_id(req->id);
+    if (admit(w, &x, found, route) == ERR_OK && parse_body(&x, &body) == ERR_OK) route->handler(&x);
+    status = response_send(w->gateway, &x);
+    counter_add(service_cache(w->service), COUNT_http_requests, 1);
+    if (status >= 400) counter_add(service_cache(w->service), COUNT_http_errors, 1);
+    log_request(&x, found == ROUTE_NO_PATH ? NULL : route, status, (clock_mono_ns() - start_ns) / 1000);
+    log_request_id(NULL);
+    json_free(body);
+}
+
+static void report_index(void *arg, const char *sentence)
+{
+    (void)arg;
+    log_warn("TOKEN HEALTH", sentence, LOG_S("store", "indexes"));
+}
+
+static enum err_code worker_open(struct worker *w, const struct config *cfg, int listen_fd, struct err *err)
+{
+    enum err_code rc = service_open(cfg, &w->service, err);
+    struct err prepare = {0};
+
+    if (rc != ERR_OK) return rc;
+    if (store_prepare(service_store(w->service), report_index, NULL, &prepare) != ERR_OK)
+        log_warn("TOKEN HEALTH", "the store is not prepared", LOG_S("why", prepare.text));
+    rc = auth_new(cfg->keys_file, &w->auth, err);
+    return rc == ERR_OK ? gateway_new(listen_fd, &w->gateway, err) : rc;
+}
+
+int worker_run(const struct config *cfg, int listen_fd)
+{
+    struct sigaction wake = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
+    struct worker w = {0};
+    struct err err = {0};
+    static struct request req;
+
+    sigaction(SIGPIPE, &ignore, NULL);
+    if (worker_open(&w, cfg, listen_fd, &err) != ERR_OK) {
+        log_error("TOKEN HEALTH", "a worker cannot start", LOG_S("place", err.place), LOG_S("why", err.text));
+        service_close(w.service);
+        auth_free(w.auth);
+        return 1;
+    }
+    sigaction(SIGTERM, &wake, NULL);
+    sigaction(SIGINT, &wake, NULL);
+    sigaction(SIGHUP, &ignore, NULL);
+    while (gateway_accept(w.gateway, &req)) {
+        cache_refresh(service_cache(w.service));
+        serve(&w, &req);
+    }
+    gateway_free(w.gateway);
+    auth_free(w.auth);
+    service_close(w.service);
+    return 0;
+}

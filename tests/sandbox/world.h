@@ -1,0 +1,34 @@
+/* Everything that the sandbox knows; one thread, so no locks. */
+#ifndef SANDBOX_WORLD_H
+#define SANDBOX_WORLD_H
+#include "ledger.h"
+#include "tokens.h"
+
+enum host { HOST_INSTAGRAM, HOST_FACEBOOK, HOST_COUNT };
+extern const char *const host_words[HOST_COUNT];
+
+/** A fault that overrules what the tokens are. */
+struct fault {
+    enum condition condition; /* HEALTHY: none */
+    enum kind kind;           /* KIND_COUNT: all */
+    unsigned percent;
+    unsigned turns; /* calls that could have met it */
+};
+
+struct world {
+    struct tokens *tokens;
+    struct ledger *ledger;
+    struct fault faults[HOST_COUNT];
+    unsigned latency_ms;
+    unsigned usage_percent, regain_minutes, retry_after_s;
+    unsigned concurrency; /* provider calls under way */
+    int is_changed;       /* tokens differ from the state file */
+};
+
+/** world_init(w): 1, or 0 if out of memory. */
+int world_init(struct world *w);
+void world_fini(struct world *w);
+/** world_reset(w): as after world_init; calls under way stay counted. */
+void world_reset(struct world *w);
+
+#endif
