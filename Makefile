@@ -1,4 +1,4 @@
-# token-health. `make help` lists the targets. MODE=release|debug|asan|tsan chooses the build.
+# token-health. `make help` lists the targets. MODE=release|debug|asan|tsan|cov chooses the build.
 MODE     ?= release
 B        := build/$(MODE)
 CC       ?= cc
@@ -9,14 +9,18 @@ OPT_release := -O2 -g -D_FORTIFY_SOURCE=2
 OPT_debug   := -O0 -g3
 OPT_asan    := -O1 -g3 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan    := -O1 -g3 -fsanitize=thread
+OPT_cov     := -O0 -g3 --coverage
 
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla \
             -Wformat=2 -Wundef -Wcast-qual -Wimplicit-fallthrough -Wno-gnu-zero-variadic-macro-arguments $(if $(CI),-Werror)
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
 CFLAGS   ?= $(OPT_$(MODE))
-ALLCFLAGS = -std=gnu17 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(HARDEN) -Ishared -MMD -MP $(shell pkg-config --cflags $(PKGS))
-LDALL     = $(LDFLAGS) $(filter -fsanitize%,$(OPT_$(MODE))) -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
-LIBS      = $(shell pkg-config --libs $(PKGS)) -lrt
+ALLCFLAGS = -std=gnu17 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(HARDEN) -Ishared -MMD -MP $(PKG_CFLAGS)
+LDALL     = $(LDFLAGS) $(filter -fsanitize% --coverage,$(OPT_$(MODE))) -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
+LIBS      = $(PKG_LIBS) -lm -lrt
+# Asked once, and only when something is compiled.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 
 LIB_SRC  := $(filter-out shared/providers/%,$(wildcard shared/*/*.c))
 LIB      := $(B)/libtokenhealth.a
@@ -28,6 +32,10 @@ CONTRACT := $(patsubst %.c,$(B)/%,$(wildcard tests/contract/test_*.c))
 BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
 
+# The kinds of tests run one after another under make -j, too; what they need is still built in parallel, below.
+ifneq ($(filter unit contract e2e fault test bench,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
 .PHONY: all help lint format test-tools unit contract e2e fault test bench run install clean tests-bin
 all: $(PROGRAMS) ## build the three programs
 
@@ -76,7 +84,7 @@ lint: ## formatting, includes, sizes, clang-tidy, cppcheck
 	@tests/install-tools lint
 	@tests/lint
 format: ## format all C files
-	clang-format -i $$(git ls-files '*.c' '*.h')
+	clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
 run: ## build and start a demo on 127.0.0.1:PORT (8080); STORE=mongodb://… uses that store
 	@deploy/demo/run
 clean: ## remove what was built

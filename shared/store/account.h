@@ -86,6 +86,17 @@ void patch_set_date(struct patch *p, const char *path, int64_t at_ms); /* 0: uns
 void patch_unset(struct patch *p, const char *path);
 /** patch_guard(p, path, value): ${value} copied; NULL: the field must be absent or null. */
 void patch_guard(struct patch *p, const char *path, const struct json *value);
+/** patch_parents(p, &parents): the objects around the fields that are set, outer ones before inner ones, each once: the first len
+ *  bytes of path. 1, or 0 if there are too many. */
+enum { PATCH_PARENTS_MAX = 2 * PATCH_MAX };
+struct patch_parents {
+    struct patch_parent {
+        const char *path;
+        size_t len;
+    } list[PATCH_PARENTS_MAX];
+    int count;
+};
+int patch_parents(const struct patch *p, struct patch_parents *parents);
 /** patch_guard_holds(held, wanted): is what a document holds (NULL: absent) what the guard wants? Objects: each member of wanted
  *  must be there with its value, in any order; members that wanted does not name do not matter ({} wants an empty object).
  *  Arrays: element by element. Numbers by value, dates by instant. */

@@ -89,6 +89,27 @@ void patch_fini(struct patch *p)
     *p = (struct patch){0};
 }
 
+static int add_parent(struct patch_parents *parents, const char *path, size_t len)
+{
+    for (int i = 0; i < parents->count; i++)
+        if (parents->list[i].len == len && !memcmp(parents->list[i].path, path, len)) return 1;
+    if (parents->count == PATCH_PARENTS_MAX) return 0;
+    parents->list[parents->count++] = (struct patch_parent){path, len};
+    return 1;
+}
+
+int patch_parents(const struct patch *p, struct patch_parents *parents)
+{
+    parents->count = 0;
+    for (int i = 0; i < p->field_count; i++) {
+        const char *path = p->fields[i].path, *dot = path;
+
+        while (p->fields[i].op == PATCH_SET && (dot = strchr(dot + 1, '.')))
+            if (!add_parent(parents, path, (size_t)(dot - path))) return 0;
+    }
+    return 1;
+}
+
 static int same_number(const struct json *held, const struct json *wanted)
 {
     int64_t a, b;

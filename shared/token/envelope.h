@@ -27,10 +27,11 @@ enum err_code envelope_parse(const struct json *value, struct envelope *env, str
 /** envelope_parse_text(text, len, …): the same for the text itself (CLI, files). */
 enum err_code envelope_parse_text(const char *text, size_t len, struct envelope *env, struct err *err);
 /** envelope_looks_like(text): 1 if a string found in a plain-token field is an envelope (parses as one), so
- *  that it is never taken for a token and never sent to a provider. Also 1 for JSON objects with an "encryptedData" member
- *  that are damaged: a damaged envelope is not a token either. */
+ *  that it is never taken for a token and never sent to a provider. Also 1 for JSON objects with an "encryptedData"
+ * member that are damaged: a damaged envelope is not a token either. */
 int envelope_looks_like(const char *text, size_t len);
-/** envelope_print(env): as the application writes it, a JSON object (caller owns): encryptedData, iv, salt, tag, kdf. */
+/** envelope_print(env): as the application writes it, a JSON object (caller owns): encryptedData, iv, salt, tag, kdf.
+ */
 struct json *envelope_to_json(const struct envelope *env);
 void envelope_fini(struct envelope *env);
 

@@ -17,17 +17,19 @@ struct keyring_options {
     int64_t kdf_iterations;           /* default for reading, used for writing */
 };
 /** keyring_new(options, &ring, err): derives one key-encryption key a kid (PBKDF2, 600,000 iterations: about
- *  0.13 s each). Blocks: that long. Fails: ERR_CONFIG (no key, empty key, doubled kid), ERR_CRYPTO. Copies what it needs. */
+ *  0.13 s each). Blocks: that long. Fails: ERR_CONFIG (no key, empty key, doubled kid), ERR_CRYPTO. Copies what it
+ * needs. */
 enum err_code keyring_new(const struct keyring_options *options, struct keyring **ring, struct err *err);
 void keyring_free(struct keyring *ring);
 const char *keyring_write_kid(const struct keyring *ring);
 
 /** keyring_open(ring, env, token, &kid, err): try the keys in order; kid (borrowed) is the one that opened it.
  *  Cost: up to key_count × PBKDF2 of env->kdf. Fails: ERR_UNDECRYPTABLE (no key opens it). token: caller's. */
-enum err_code keyring_open(const struct keyring *ring, const struct envelope *env, struct secret *token, const char **kid,
-                           struct err *err);
+enum err_code keyring_open(const struct keyring *ring, const struct envelope *env, struct secret *token,
+                           const char **kid, struct err *err);
 /** keyring_seal(ring, token, &env, err): new salt and iv drawn inside. env: caller's, envelope_fini. */
-enum err_code keyring_seal(const struct keyring *ring, const struct secret *token, struct envelope *env, struct err *err);
+enum err_code keyring_seal(const struct keyring *ring, const struct secret *token, struct envelope *env,
+                           struct err *err);
 
 /** What a fast envelope is bound to. */
 struct fast_binding {
@@ -39,12 +41,13 @@ void keyring_mirror(const struct keyring *ring, const struct envelope *env, unsi
 /** keyring_print(ring, token, out): the same kind of fingerprint for a plain token (no envelope exists yet). */
 void keyring_print(const struct keyring *ring, const struct secret *token, unsigned char out[32]);
 /** keyring_fast_open(ring, fast, binding, of, token, err): ${fast} = {v, kid, salt, iv, tag, data, of}. Fails:
- *  ERR_NOT_FOUND when absent, of another version, of an unknown kid or of another envelope (its "of" differs): rebuild it;
- *  ERR_UNDECRYPTABLE when the tag does not verify (moved between accounts, damaged): rebuild it too. Under 5 µs. */
+ *  ERR_NOT_FOUND when absent, of another version, of an unknown kid or of another envelope (its "of" differs): rebuild
+ * it; ERR_UNDECRYPTABLE when the tag does not verify (moved between accounts, damaged): rebuild it too. Under 5 µs. */
 enum err_code keyring_fast_open(const struct keyring *ring, const struct json *fast, const struct fast_binding *binding,
                                 const unsigned char of[32], struct secret *token, struct err *err);
 /** keyring_fast_seal(ring, token, binding, of, &json, err): a new one under the write key; json: caller's. */
-enum err_code keyring_fast_seal(const struct keyring *ring, const struct secret *token, const struct fast_binding *binding,
-                                const unsigned char of[32], struct json **fast, struct err *err);
+enum err_code keyring_fast_seal(const struct keyring *ring, const struct secret *token,
+                                const struct fast_binding *binding, const unsigned char of[32], struct json **fast,
+                                struct err *err);
 
 #endif
