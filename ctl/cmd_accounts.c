@@ -40,7 +40,8 @@ static void print_line(const struct account_report *r)
            v->attempt_reason ? reason_word(v->attempt_reason) : "");
 }
 
-static int print_list(const struct ctl *ctl, const struct report_list *list, struct json *(*to_json)(const struct account_report *))
+static int print_list(const struct ctl *ctl, const struct report_list *list,
+                      struct json *(*to_json)(const struct account_report *))
 {
     struct json *all = ctl->json ? json_array_new() : NULL;
     int status = EXIT_DONE;

@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-static struct json *envelope_json(const struct envelope *env, const char *kid, const struct secret *token, const struct err *err)
+static struct json *envelope_json(const struct envelope *env, const char *kid, const struct secret *token,
+                                  const struct err *err)
 {
     struct json *j = json_object_new();
     char hex[SHA256_HEX_BYTES];

@@ -23,12 +23,10 @@ static int add_header(struct http_answer *answer, char *line)
 
 static int read_question(int argc, char **argv, struct question *q)
 {
-    static const struct option options[] = {{"platform", required_argument, NULL, 'p'},
-                                            {"status", required_argument, NULL, 's'},
-                                            {"login", required_argument, NULL, 'l'},
-                                            {"kind", required_argument, NULL, 'k'},
-                                            {"header", required_argument, NULL, 'H'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"platform", required_argument, NULL, 'p'}, {"status", required_argument, NULL, 's'},
+        {"login", required_argument, NULL, 'l'},    {"kind", required_argument, NULL, 'k'},
+        {"header", required_argument, NULL, 'H'},   {NULL, 0, NULL, 0}};
     char *end = NULL;
     long status = 0;
     int opt, good = 1;

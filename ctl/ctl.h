@@ -7,10 +7,11 @@
 #include <stdio.h>
 
 enum exit_code {
-    EXIT_DONE = 0,     /* done */
-    EXIT_FAILED = 1,   /* it did not work: standard error says why */
-    EXIT_USAGE = 2,    /* the command line is wrong */
-    EXIT_FINDINGS = 3  /* done, and something needs attention: an account is broken, an envelope does not open, a check fails */
+    EXIT_DONE = 0,   /* done */
+    EXIT_FAILED = 1, /* it did not work: standard error says why */
+    EXIT_USAGE = 2,  /* the command line is wrong */
+    EXIT_FINDINGS =
+        3 /* done, and something needs attention: an account is broken, an envelope does not open, a check fails */
 };
 
 struct ctl {

@@ -22,8 +22,8 @@ enum err_code exchange_id(struct exchange *x, const char *member, char out[LIMIT
         return ERR_OK;
     }
     if (!text || !*text || json_string_len(j) >= LIMIT_ID_BYTES)
-        return err_set(&x->err, ERR_BAD_INPUT, member, "\"%s\" must be a string of 1 to %d bytes or a whole number", member,
-                       LIMIT_ID_BYTES - 1);
+        return err_set(&x->err, ERR_BAD_INPUT, member, "\"%s\" must be a string of 1 to %d bytes or a whole number",
+                       member, LIMIT_ID_BYTES - 1);
     for (const char *p = text; *p; p++)
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
             return err_set(&x->err, ERR_BAD_INPUT, member, "\"%s\" holds a control character", member);

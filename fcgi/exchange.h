@@ -8,17 +8,17 @@
 struct exchange {
     const struct request *req;
     struct service *service;
-    const struct apikey *key;       /* who asks; NULL on the open routes */
+    const struct apikey *key; /* who asks; NULL on the open routes */
     char platform[LIMIT_PLATFORM_BYTES];
-    char argument[LIMIT_ID_BYTES];  /* the path's last part, decoded: :workspaceId or :accountId */
-    const struct json *body;        /* an object, or NULL when there is none */
+    char argument[LIMIT_ID_BYTES]; /* the path's last part, decoded: :workspaceId or :accountId */
+    const struct json *body;       /* an object, or NULL when there is none */
 
     /* the answer */
-    int status;                     /* 0: 200 */
-    struct json *json;              /* owned; NULL: no body */
-    char health[96];                /* X-Token-Health, "" none */
-    struct err err;                 /* an error answer, when code is not ERR_OK */
-    const char *allow;              /* with 405 */
+    int status;        /* 0: 200 */
+    struct json *json; /* owned; NULL: no body */
+    char health[96];   /* X-Token-Health, "" none */
+    struct err err;    /* an error answer, when code is not ERR_OK */
+    const char *allow; /* with 405 */
 };
 
 /** A handler: reads arguments, makes one service call, fills the answer. Its error is x->err. */

@@ -16,8 +16,9 @@ static struct json *issue_json(const struct account_report *r)
     json_set(issue, "accountId", json_new_string(r->id));
     json_set(issue, "username", json_new_string(r->username[0] ? r->username : NULL));
     json_set(issue, "issue", json_new_string(r->issue));
-    json_set(issue, "reason", json_new_string(r->verdict.reason == REASON_NONE ? reason_word(r->verdict.attempt_reason)
-                                                                               : reason_word(r->verdict.reason)));
+    json_set(issue, "reason",
+             json_new_string(r->verdict.reason == REASON_NONE ? reason_word(r->verdict.attempt_reason)
+                                                              : reason_word(r->verdict.reason)));
     json_set(issue, "action", json_new_string(action_word(r->verdict.action)));
     return issue;
 }
@@ -26,7 +27,8 @@ struct totals {
     int64_t valid, fixed, connected, healthy;
 };
 
-static struct json *list_json(const struct report_list *list, struct json *(*one)(const struct account_report *), struct totals *t)
+static struct json *list_json(const struct report_list *list, struct json *(*one)(const struct account_report *),
+                              struct totals *t)
 {
     struct json *answer = json_object_new(), *accounts = json_array_new(), *issues = json_array_new();
 
@@ -132,7 +134,8 @@ void h_clear_cache(struct exchange *x)
     if (service_clear_cache(x->service, x->platform, one ? account : NULL, &x->err) != ERR_OK) return;
     x->json = json_object_new();
     json_set(x->json, "success", json_new_bool(1));
-    json_set(x->json, "message", json_new_string(one ? "the account's verdict is forgotten" : "all verdicts are forgotten"));
+    json_set(x->json, "message",
+             json_new_string(one ? "the account's verdict is forgotten" : "all verdicts are forgotten"));
 }
 
 void h_stats(struct exchange *x)

@@ -2,7 +2,6 @@
 #include "exchange.h"
 #include <stdio.h>
 
-
 struct question {
     const char *workspace, *account; /* exactly one */
     char workspace_text[LIMIT_ID_BYTES], account_text[LIMIT_ID_BYTES];
@@ -51,7 +50,8 @@ static void say(struct exchange *x, const struct check_result *r)
     snprintf(x->health, sizeof x->health, "%s; %s", state_word(r->state), reason_word(r->reason));
     x->status = cfg->authorizer_mode == AUTHORIZER_ENFORCE && verdict_blocks(r->state, r->action) ? 403 : 204;
     if (x->status == 403)
-        err_set(&x->err, ERR_FORBIDDEN, NULL, "the account's token does not work: %s; %s", reason_word(r->reason), action_word(r->action));
+        err_set(&x->err, ERR_FORBIDDEN, NULL, "the account's token does not work: %s; %s", reason_word(r->reason),
+                action_word(r->action));
 }
 
 void h_check(struct exchange *x)

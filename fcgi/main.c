@@ -28,7 +28,8 @@ int main(int argc, char **argv)
     if (!options_parse(argc, argv, &options, &status)) return status;
     if (config_load(options.config, &cfg, &err) != ERR_OK) return fail(&err);
     if (secret_is_empty(&cfg->encryption_key)) {
-        err_set(&err, ERR_CONFIG, "[encryption]", "the application's master key is missing: set key_file, key or TOKEN_ENCRYPTION_KEY");
+        err_set(&err, ERR_CONFIG, "[encryption]",
+                "the application's master key is missing: set key_file, key or TOKEN_ENCRYPTION_KEY");
         return fail(&err);
     }
     if (options.check) return puts("the configuration is good") < 0;

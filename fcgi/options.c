@@ -5,15 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] =
-    "Usage: token-health-fcgi [OPTION]…\n"
-    "FastCGI responder of token-health.\n"
-    "  -c, --config FILE    configuration (default /etc/token-health/token-health.conf)\n"
-    "  -l, --listen WHERE   unix:PATH, HOST:PORT, or fd:0 for a socket given on descriptor 0\n"
-    "  -w, --workers N      worker processes\n"
-    "      --check-config   say whether the configuration is good, then exit\n"
-    "  -V, --version        print the version\n"
-    "  -h, --help           print this\n";
+static const char usage[] = "Usage: token-health-fcgi [OPTION]…\n"
+                            "FastCGI responder of token-health.\n"
+                            "  -c, --config FILE    configuration (default /etc/token-health/token-health.conf)\n"
+                            "  -l, --listen WHERE   unix:PATH, HOST:PORT, or fd:0 for a socket given on descriptor 0\n"
+                            "  -w, --workers N      worker processes\n"
+                            "      --check-config   say whether the configuration is good, then exit\n"
+                            "  -V, --version        print the version\n"
+                            "  -h, --help           print this\n";
 
 static int say(FILE *to, const char *text, int status, int *out)
 {
@@ -24,9 +23,12 @@ static int say(FILE *to, const char *text, int status, int *out)
 
 int options_parse(int argc, char **argv, struct options *o, int *status)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"listen", required_argument, NULL, 'l'},
-                                            {"workers", required_argument, NULL, 'w'}, {"check-config", no_argument, NULL, 'k'},
-                                            {"version", no_argument, NULL, 'V'},       {"help", no_argument, NULL, 'h'},
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"listen", required_argument, NULL, 'l'},
+                                            {"workers", required_argument, NULL, 'w'},
+                                            {"check-config", no_argument, NULL, 'k'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     char *end;
     int opt;
@@ -41,7 +43,8 @@ int options_parse(int argc, char **argv, struct options *o, int *status)
         if (opt == '?') return say(stderr, usage, 2, status);
         if (opt == 'w') {
             o->workers = (int)strtol(optarg, &end, 10);
-            if (*end || o->workers < 1 || o->workers > LIMIT_WORKERS) return say(stderr, "--workers: 1 to 256\n", 2, status);
+            if (*end || o->workers < 1 || o->workers > LIMIT_WORKERS)
+                return say(stderr, "--workers: 1 to 256\n", 2, status);
         }
     }
     return optind == argc ? 1 : say(stderr, usage, 2, status);

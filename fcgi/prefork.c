@@ -128,7 +128,8 @@ static void reload(struct prefork *p)
     struct err err = {0};
 
     if (config_load(p->config_path, &fresh, &err) != ERR_OK) {
-        log_error("TOKEN HEALTH", "the new configuration is not used", LOG_S("place", err.place), LOG_S("why", err.text));
+        log_error("TOKEN HEALTH", "the new configuration is not used", LOG_S("place", err.place),
+                  LOG_S("why", err.text));
         return;
     }
     config_free(p->cfg);

@@ -13,8 +13,8 @@
 struct gateway {
     FCGX_Request fcgi;
     int listen_fd, epoll_fd;
-    int kept_fd; /* the kept connection that epoll watches, -1: none */
-    sigset_t waiting; /* signal mask while waiting */
+    int kept_fd;                             /* the kept connection that epoll watches, -1: none */
+    sigset_t waiting;                        /* signal mask while waiting */
     unsigned long long worker_tag, sequence; /* parts of a request id */
     char body[LIMIT_REQUEST_BODY_BYTES + 2];
 };

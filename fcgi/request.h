@@ -9,17 +9,17 @@ enum { REQUEST_ID_BYTES = 65, METHOD_BYTES = 16 };
 
 struct request {
     char method[METHOD_BYTES];
-    char path[LIMIT_REQUEST_TARGET_BYTES];  /* as sent, percent-encoded, without the query */
+    char path[LIMIT_REQUEST_TARGET_BYTES]; /* as sent, percent-encoded, without the query */
     char query[LIMIT_REQUEST_TARGET_BYTES];
     char content_type[128];
     char authorization[LIMIT_API_KEY_BYTES + 16];
-    char workspace_param[LIMIT_ID_BYTES];   /* TOKEN_HEALTH_WORKSPACE, set by the web server */
-    char account_param[LIMIT_ID_BYTES];     /* TOKEN_HEALTH_ACCOUNT */
-    char id[REQUEST_ID_BYTES];              /* X-Request-Id, or made here */
-    const char *body;                       /* NUL-terminated behind body_len; valid until the next request */
+    char workspace_param[LIMIT_ID_BYTES]; /* TOKEN_HEALTH_WORKSPACE, set by the web server */
+    char account_param[LIMIT_ID_BYTES];   /* TOKEN_HEALTH_ACCOUNT */
+    char id[REQUEST_ID_BYTES];            /* X-Request-Id, or made here */
+    const char *body;                     /* NUL-terminated behind body_len; valid until the next request */
     size_t body_len;
     int body_too_large;
-    enum err_code malformed;                /* ERR_OK, or why it is refused at once: a field was too long */
+    enum err_code malformed; /* ERR_OK, or why it is refused at once: a field was too long */
 };
 
 struct gateway; /* one worker's side of the listening socket */

@@ -56,7 +56,8 @@ int response_send(struct gateway *gateway, struct exchange *x)
     take_error(x);
     if (x->json && json_print(x->json, &body, &err) != ERR_OK) x->status = 500;
     if (!x->status) x->status = 200;
-    buf_printf(&out, "Status: %d %s\r\nX-Request-Id: %s\r\nCache-Control: no-store\r\n", x->status, phrase_of(x->status), x->req->id);
+    buf_printf(&out, "Status: %d %s\r\nX-Request-Id: %s\r\nCache-Control: no-store\r\n", x->status,
+               phrase_of(x->status), x->req->id);
     if (x->health[0]) buf_printf(&out, "X-Token-Health: %s\r\n", x->health);
     if (x->allow) buf_printf(&out, "Allow: %s\r\n", x->allow);
     if (x->status == 401) buf_puts(&out, "WWW-Authenticate: Bearer\r\n");

@@ -32,7 +32,8 @@ static enum err_code parse_body(struct exchange *x, struct json **body)
     if (word != strlen("application/json") || strncasecmp(req->content_type, "application/json", word) != 0)
         return err_set(&x->err, ERR_MEDIA_TYPE, NULL, "the body must be application/json");
     if (json_parse(req->body, req->body_len, body, &why) != ERR_OK)
-        return err_set(&x->err, ERR_BAD_INPUT, NULL, "the body is not JSON: %s%s%s", why.place, why.place[0] ? ": " : "", why.text);
+        return err_set(&x->err, ERR_BAD_INPUT, NULL, "the body is not JSON: %s%s%s", why.place,
+                       why.place[0] ? ": " : "", why.text);
     if (json_type(*body) != JSON_OBJECT) return err_set(&x->err, ERR_BAD_INPUT, NULL, "the body must be a JSON object");
     x->body = *body;
     return ERR_OK;
@@ -41,7 +42,8 @@ static enum err_code parse_body(struct exchange *x, struct json **body)
 static enum err_code authenticate(struct worker *w, struct exchange *x)
 {
     x->key = auth_key(w->auth, x->req->authorization);
-    return x->key ? ERR_OK : err_set(&x->err, ERR_UNAUTHORIZED, NULL, "a valid API key is needed: Authorization: Bearer thk_…");
+    return x->key ? ERR_OK
+                  : err_set(&x->err, ERR_UNAUTHORIZED, NULL, "a valid API key is needed: Authorization: Bearer thk_…");
 }
 
 /* Who asks comes first: a stranger learns nothing, not even which routes there are. */
@@ -51,7 +53,8 @@ static enum err_code admit(struct worker *w, struct exchange *x, enum route_resu
 
     if (!is_open && authenticate(w, x) != ERR_OK) return x->err.code;
     if (x->req->malformed != ERR_OK)
-        return err_set(&x->err, x->req->malformed, NULL, "a part of the request is longer than %d bytes", LIMIT_REQUEST_TARGET_BYTES);
+        return err_set(&x->err, x->req->malformed, NULL, "a part of the request is longer than %d bytes",
+                       LIMIT_REQUEST_TARGET_BYTES);
     if (found == ROUTE_NO_PATH) return err_set(&x->err, ERR_NOT_FOUND, NULL, "there is no such route");
     if (found == ROUTE_BAD_PATH) return err_set(&x->err, ERR_BAD_INPUT, NULL, "the path is badly encoded or too long");
     if (found == ROUTE_NO_METHOD) {
@@ -59,7 +62,8 @@ static enum err_code admit(struct worker *w, struct exchange *x, enum route_resu
         return err_set(&x->err, ERR_BAD_METHOD, NULL, "this route takes %s", x->allow);
     }
     if (is_open) return ERR_OK;
-    if (!(x->key->scopes & route->scope)) return err_set(&x->err, ERR_FORBIDDEN, NULL, "the API key does not have the scope this needs");
+    if (!(x->key->scopes & route->scope))
+        return err_set(&x->err, ERR_FORBIDDEN, NULL, "the API key does not have the scope this needs");
     if (!provider_find(service_providers(w->service), x->platform))
         return err_set(&x->err, ERR_NOT_FOUND, NULL, "there is no such platform");
     return ERR_OK;
@@ -72,7 +76,8 @@ static void log_request(const struct exchange *x, const struct route *route, int
         return;
     }
     log_info("TOKEN HEALTH", "request", LOG_S("method", x->req->method), LOG_S("route", route ? route->path : "none"),
-             LOG_I("status", status), LOG_I("us", took_us), LOG_S("key", x->key ? x->key->id : "-"), LOG_S("why", x->err.text));
+             LOG_I("status", status), LOG_I("us", took_us), LOG_S("key", x->key ? x->key->id : "-"),
+             LOG_S("why", x->err.text));
 }
 
 static void serve(struct worker *w, const struct request *req)

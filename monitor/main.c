@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char usage[] = "Usage: token-health-monitor [--config FILE] [--once] [--check-config] [--version] [--help]\n"
-                            "Checks all active accounts every check_interval.\n"
-                            "  -c, --config FILE   configuration (default /etc/token-health/token-health.conf)\n"
-                            "      --once          one sweep, then exit\n"
-                            "      --check-config  say whether the configuration is good, then exit\n";
+static const char usage[] =
+    "Usage: token-health-monitor [--config FILE] [--once] [--check-config] [--version] [--help]\n"
+    "Checks all active accounts every check_interval.\n"
+    "  -c, --config FILE   configuration (default /etc/token-health/token-health.conf)\n"
+    "      --once          one sweep, then exit\n"
+    "      --check-config  say whether the configuration is good, then exit\n";
 
 static int fail(const struct err *err)
 {
@@ -19,9 +20,10 @@ static int fail(const struct err *err)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"once", no_argument, NULL, 'o'},
-                                            {"check-config", no_argument, NULL, 'k'}, {"version", no_argument, NULL, 'V'},
-                                            {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"once", no_argument, NULL, 'o'},
+        {"check-config", no_argument, NULL, 'k'}, {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     const char *path = "/etc/token-health/token-health.conf";
     struct config *cfg = NULL;
     struct err err = {0};

@@ -17,9 +17,9 @@ struct sweep {
 static void count_result(void *arg, const struct validate_result *r)
 {
     struct sweep_totals *t = arg;
-    int64_t *by_state[STATE_COUNT] = {[STATE_UNKNOWN] = &t->unknown, [STATE_HEALTHY] = &t->healthy,
-                                      [STATE_EXPIRING] = &t->expiring, [STATE_LIMITED] = &t->limited,
-                                      [STATE_BROKEN] = &t->broken, [STATE_DISCONNECTED] = NULL};
+    int64_t *by_state[STATE_COUNT] = {
+        [STATE_UNKNOWN] = &t->unknown, [STATE_HEALTHY] = &t->healthy, [STATE_EXPIRING] = &t->expiring,
+        [STATE_LIMITED] = &t->limited, [STATE_BROKEN] = &t->broken,   [STATE_DISCONNECTED] = NULL};
 
     t->accounts++;
     if (by_state[r->verdict.state]) ++*by_state[r->verdict.state];
@@ -44,8 +44,7 @@ static int take_account(void *arg, struct account *account)
 
     while (validator_active(v) >= service_config(s->service)->batch_size)
         validator_run(v, 1000);
-    if (!*s->options->stop)
-        s->failed = validator_submit(v, account, &s->validate, count_result, s->totals, NULL);
+    if (!*s->options->stop) s->failed = validator_submit(v, account, &s->validate, count_result, s->totals, NULL);
     account_fini(account);
     tell(s);
     return !*s->options->stop && s->failed == ERR_OK;
@@ -61,9 +60,11 @@ static enum err_code sweep_platform(struct sweep *s, const char *platform, struc
     while (rc == ERR_OK && page.count >= limit && !*s->options->stop) {
         cache_refresh(service_cache(s->service));
         page = (struct store_page){0};
-        rc = store_scan(service_store(s->service), platform, after.type ? &after : NULL, limit, take_account, s, &page, err);
+        rc = store_scan(service_store(s->service), platform, after.type ? &after : NULL, limit, take_account, s, &page,
+                        err);
         after = page.last;
-        if (rc == ERR_OK && s->failed != ERR_OK) rc = err_set(err, s->failed, platform, "an account could not be taken in");
+        if (rc == ERR_OK && s->failed != ERR_OK)
+            rc = err_set(err, s->failed, platform, "an account could not be taken in");
     }
     return rc;
 }

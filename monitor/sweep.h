@@ -15,7 +15,7 @@ struct sweep_totals {
 /** Called now and then while a sweep is under way. */
 typedef void sweep_progress_fn(void *arg, const struct sweep_totals *totals);
 struct sweep_options {
-    const char *platforms;            /* names separated by spaces; "": all that have a provider file */
+    const char *platforms;             /* names separated by spaces; "": all that have a provider file */
     const volatile sig_atomic_t *stop; /* non-zero: take no new accounts, finish those under way */
     sweep_progress_fn *progress;
     void *arg;

@@ -62,8 +62,8 @@ static enum err_code set_app(struct config *cfg, const char *platform, const cha
     struct config_app *app = app_of(cfg, platform);
 
     if (!app)
-        return err_set(err, ERR_CONFIG, place, "[app.%.40s]: a platform name is expected, and at most %d of them", platform,
-                       CONFIG_APPS_MAX);
+        return err_set(err, ERR_CONFIG, place, "[app.%.40s]: a platform name is expected, and at most %d of them",
+                       platform, CONFIG_APPS_MAX);
     if (!strcmp(name, "id")) {
         if (strlen(value) >= sizeof app->id) return err_set(err, ERR_CONFIG, place, "the app id is too long");
         strcpy(app->id, value);
@@ -71,7 +71,8 @@ static enum err_code set_app(struct config *cfg, const char *platform, const cha
     }
     if (!strcmp(name, "secret")) return secret_put(&app->secret, value, strlen(value), err);
     if (!strcmp(name, "secret_file")) return config_read_secret(value, &app->secret, place, err);
-    return err_set(err, ERR_CONFIG, place, "[app.%s] %s: unknown key; id, secret and secret_file are known", platform, name);
+    return err_set(err, ERR_CONFIG, place, "[app.%s] %s: unknown key; id, secret and secret_file are known", platform,
+                   name);
 }
 
 static enum err_code take_app_line(struct reading *r, const char *platform, const char *name, const char *value,
@@ -123,7 +124,8 @@ static enum err_code check_raw(const struct reading *r, const char *line)
     snprintf(place, sizeof place, "%s:%d", r->path, r->lineno);
     if ((line[0] == ' ' || line[0] == '\t') && line[strspn(line, " \t\r\n")])
         return err_set(r->err, ERR_CONFIG, place, "a line must not begin with white space");
-    if (line[0] != ';' && line[0] != '#' && equals && (strstr(equals, " ;") || strstr(equals, "\t;") || strstr(equals, " #")))
+    if (line[0] != ';' && line[0] != '#' && equals &&
+        (strstr(equals, " ;") || strstr(equals, "\t;") || strstr(equals, " #")))
         return err_set(r->err, ERR_CONFIG, place, "a comment must stand on a line of its own");
     return ERR_OK;
 }
@@ -160,7 +162,8 @@ static enum err_code read_lines(struct reading *r, FILE *file)
         buf_reset(&pair);
         buf_printf(&pair, "[%s]\n%s", section, line);
         if (!section[0] || pair.len > INI_MAX_LINE * 8 || ini_parse_string(buf_text(&pair), on_line, r) != 0)
-            if (r->rc == ERR_OK) r->rc = err_set(r->err, ERR_CONFIG, place, "\"key = value\" below a [section] is expected");
+            if (r->rc == ERR_OK)
+                r->rc = err_set(r->err, ERR_CONFIG, place, "\"key = value\" below a [section] is expected");
     }
     if (line) secret_wipe(line, cap);
     free(line);
@@ -187,7 +190,8 @@ static void upper(char *text)
         *text = (char)toupper((unsigned char)*text);
 }
 
-static enum err_code set_from(struct config *cfg, const char *variable, const char *section, const char *name, struct err *err)
+static enum err_code set_from(struct config *cfg, const char *variable, const char *section, const char *name,
+                              struct err *err)
 {
     const char *value = getenv(variable);
 
@@ -206,7 +210,8 @@ static enum err_code read_app_variables(struct config *cfg, struct err *err)
             const char *at = strstr(*variable, suffixes[i]), *equals = strchr(*variable, '=');
             size_t len = at ? (size_t)(at - *variable) : 0;
 
-            if (!at || len == 0 || len >= sizeof platform || at + strlen(suffixes[i]) != equals + 1 || !equals[1]) continue;
+            if (!at || len == 0 || len >= sizeof platform || at + strlen(suffixes[i]) != equals + 1 || !equals[1])
+                continue;
             if (!strncmp(*variable, "TOKEN_HEALTH_", 13)) continue;
             for (size_t c = 0; c < len; c++)
                 platform[c] = (char)tolower((unsigned char)(*variable)[c]);
@@ -256,7 +261,8 @@ static enum err_code read_old_keys(struct config *cfg, struct err *err)
     char *list = strdup(cfg->encryption_old_keys), *rest = NULL;
     enum err_code rc = list ? ERR_OK : err_set(err, ERR_NOMEM, NULL, "no memory for the configuration");
 
-    for (char *entry = list ? strtok_r(list, " ", &rest) : NULL; rc == ERR_OK && entry; entry = strtok_r(NULL, " ", &rest))
+    for (char *entry = list ? strtok_r(list, " ", &rest) : NULL; rc == ERR_OK && entry;
+         entry = strtok_r(NULL, " ", &rest))
         rc = add_old_key(cfg, entry, err);
     free(list);
     return rc;
@@ -274,7 +280,8 @@ static enum err_code read_secret_files(struct config *cfg, struct err *err)
     if (rc == ERR_OK && cfg->store_uri_file[0]) {
         rc = config_read_secret(cfg->store_uri_file, &uri, "[store] uri_file", err);
         if (rc == ERR_OK)
-            rc = config_value_set(cfg, find_key("store", "uri"), (const char *)secret_bytes(&uri), "[store] uri_file", err);
+            rc = config_value_set(cfg, find_key("store", "uri"), (const char *)secret_bytes(&uri), "[store] uri_file",
+                                  err);
         secret_free(&uri);
     }
     return rc == ERR_OK ? read_old_keys(cfg, err) : rc;
@@ -349,7 +356,8 @@ void config_print_sample(struct buf *out)
 
         if (strcmp(section, key->section) != 0) buf_printf(out, "\n[%s]\n", key->section);
         section = key->section;
-        buf_printf(out, "# %s%s\n#%s = %s\n", key->type == TYPE_CHOICE ? "One of " : "", key->help, key->name, key->def);
+        buf_printf(out, "# %s%s\n#%s = %s\n", key->type == TYPE_CHOICE ? "One of " : "", key->help, key->name,
+                   key->def);
     }
     buf_puts(out, "\n# Your registration at a platform, for calls that need the app's id and secret.\n"
                   "#[app.instagram]\n#id = 1234567890\n#secret_file = /etc/token-health/instagram-app-secret\n");

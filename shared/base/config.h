@@ -25,14 +25,14 @@ struct config_old_key {
     struct secret key;
 };
 
-#define CONFIG_FIELD_TEXT(field) char *field;
-#define CONFIG_FIELD_PATH(field) char *field;
-#define CONFIG_FIELD_FILE(field) char *field;
-#define CONFIG_FIELD_SECRET(field) struct secret field;
-#define CONFIG_FIELD_INT(field) int64_t field;
+#define CONFIG_FIELD_TEXT(field)     char *field;
+#define CONFIG_FIELD_PATH(field)     char *field;
+#define CONFIG_FIELD_FILE(field)     char *field;
+#define CONFIG_FIELD_SECRET(field)   struct secret field;
+#define CONFIG_FIELD_INT(field)      int64_t field;
 #define CONFIG_FIELD_DURATION(field) int64_t field;
-#define CONFIG_FIELD_BOOL(field) int field;
-#define CONFIG_FIELD_CHOICE(field) int field;
+#define CONFIG_FIELD_BOOL(field)     int field;
+#define CONFIG_FIELD_CHOICE(field)   int field;
 struct config {
 #define CONFIG(section, name, type, field, def, min, max, help) CONFIG_FIELD_##type(field)
 #include "base/config.def"

@@ -84,16 +84,18 @@ static enum err_code refuse(const struct config_key *key, const char *text, cons
 {
     switch (key->type) {
     case TYPE_INT:
-        return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: a whole number from %lld to %lld is expected", key->section,
-                       key->name, text, (long long)key->min, (long long)key->max);
+        return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: a whole number from %lld to %lld is expected",
+                       key->section, key->name, text, (long long)key->min, (long long)key->max);
     case TYPE_DURATION:
-        return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: a time like 500ms, 90s, 30m, 2h from %lld ms to %lld ms is expected",
+        return err_set(err, ERR_CONFIG, place,
+                       "[%s] %s = %.64s: a time like 500ms, 90s, 30m, 2h from %lld ms to %lld ms is expected",
                        key->section, key->name, text, (long long)key->min, (long long)key->max);
     case TYPE_CHOICE:
         return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: one of %s is expected", key->section, key->name, text,
                        key->help);
     default:
-        return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: true or false is expected", key->section, key->name, text);
+        return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: true or false is expected", key->section, key->name,
+                       text);
     }
 }
 
@@ -177,7 +179,8 @@ enum err_code config_read_secret(const char *path, struct secret *secret, const 
     if (len && content[len - 1] == '\n') len--;
     if (len && content[len - 1] == '\r') len--;
     if (rc == ERR_OK && (len == 0 || len > SECRET_FILE_BYTES || memchr(content, 0, len)))
-        rc = err_set(err, ERR_CONFIG, place, "%s: a secret of 1 to %d bytes without NUL is expected", full, SECRET_FILE_BYTES);
+        rc = err_set(err, ERR_CONFIG, place, "%s: a secret of 1 to %d bytes without NUL is expected", full,
+                     SECRET_FILE_BYTES);
     if (rc == ERR_OK) rc = secret_put(secret, content, len, err);
     secret_wipe(content, sizeof content);
     return rc;

@@ -63,7 +63,8 @@ static int init_curl(void)
 {
     static int ready;
 
-    if (!ready) ready = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free, wipe_realloc, strdup, calloc) == CURLE_OK;
+    if (!ready)
+        ready = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free, wipe_realloc, strdup, calloc) == CURLE_OK;
     return ready;
 }
 
@@ -71,8 +72,8 @@ static int init_curl(void)
 
 const char *http_outcome_name(enum http_outcome outcome)
 {
-    static const char *const names[] = {"answered",          "connection refused", "DNS failure",       "timed out",
-                                        "TLS failure",       "broken connection",  "answer too large", "not allowed"};
+    static const char *const names[] = {"answered",    "connection refused", "DNS failure",      "timed out",
+                                        "TLS failure", "broken connection",  "answer too large", "not allowed"};
 
     return (unsigned)outcome < sizeof names / sizeof *names ? names[outcome] : "unknown";
 }
@@ -109,7 +110,8 @@ enum err_code http_url_check(const char *url, struct err *err)
     enum err_code rc = ERR_OK;
 
     for (const char *p = url; *p; p++)
-        if ((unsigned char)*p <= 0x20 || *p == 0x7f) rc = err_set(err, ERR_BAD_INPUT, NULL, "a URL with white space or control characters");
+        if ((unsigned char)*p <= 0x20 || *p == 0x7f)
+            rc = err_set(err, ERR_BAD_INPUT, NULL, "a URL with white space or control characters");
     if (rc == ERR_OK && (!parts || curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK ||
                          curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
                          curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK))
@@ -344,7 +346,8 @@ static void finish(struct call *call, CURLcode code)
         answer.headers[i].name = buf_text(&call->header_text) + call->header_at[2 * i];
         answer.headers[i].value = buf_text(&call->header_text) + call->header_at[2 * i + 1];
     }
-    snprintf(answer.detail, sizeof answer.detail, "%s", answer.outcome == HTTP_ANSWERED ? "" : curl_easy_strerror(code));
+    snprintf(answer.detail, sizeof answer.detail, "%s",
+             answer.outcome == HTTP_ANSWERED ? "" : curl_easy_strerror(code));
     answer.elapsed_ms = clock_mono_ms() - call->started_mono_ms;
     call->done(call->arg, &answer);
     call_reset(call);

@@ -10,14 +10,14 @@
 
 /** What became of a call, apart from its HTTP status. */
 enum http_outcome {
-    HTTP_ANSWERED,        /* a complete answer: see status, body */
-    HTTP_REFUSED,         /* connection refused or unreachable */
+    HTTP_ANSWERED, /* a complete answer: see status, body */
+    HTTP_REFUSED,  /* connection refused or unreachable */
     HTTP_DNS_FAILED,
-    HTTP_TIMED_OUT,       /* to connect or in all */
-    HTTP_TLS_FAILED,      /* certificate or handshake */
-    HTTP_BROKEN,          /* connection closed early, body shorter than promised, protocol error */
-    HTTP_TOO_LARGE,       /* body over the limit */
-    HTTP_NOT_ALLOWED      /* the URL is refused by policy; nothing was sent */
+    HTTP_TIMED_OUT,  /* to connect or in all */
+    HTTP_TLS_FAILED, /* certificate or handshake */
+    HTTP_BROKEN,     /* connection closed early, body shorter than promised, protocol error */
+    HTTP_TOO_LARGE,  /* body over the limit */
+    HTTP_NOT_ALLOWED /* the URL is refused by policy; nothing was sent */
 };
 const char *http_outcome_name(enum http_outcome outcome); /* "answered", "connection refused", "DNS failure", … */
 

@@ -1,8 +1,8 @@
 #include "base/json.h"
 #include "base/clock.h"
+#include "base/json_c.h"
 #include "base/json_scan.h"
 #include "base/limits.h"
-#include "base/json_c.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>

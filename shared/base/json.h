@@ -26,8 +26,8 @@ enum json_type json_type(const struct json *j);
  *  object/array. A JSON null is a value (JSON_NULL), told apart from absent. */
 const struct json *json_get(const struct json *j, const char *path);
 const struct json *json_member(const struct json *j, const char *key); /* one key, dots not special */
-size_t json_count(const struct json *j);                        /* array elements or object members */
-const struct json *json_at(const struct json *j, size_t index); /* array element */
+size_t json_count(const struct json *j);                               /* array elements or object members */
+const struct json *json_at(const struct json *j, size_t index);        /* array element */
 /** json_member_at(j, index, &key): the index-th member of an object, in order. */
 const struct json *json_member_at(const struct json *j, size_t index, const char **key);
 /** json_string(j): the text, or NULL if not a string. json_string_len: its bytes. */
@@ -45,15 +45,15 @@ int json_equal(const struct json *a, const struct json *b);
  * allocation they return NULL / do nothing and json_print gives ERR_NOMEM. */
 struct json *json_object_new(void);
 struct json *json_array_new(void);
-struct json *json_new_string(const char *text);          /* NULL gives null; invalid UTF-8 bytes become U+FFFD */
+struct json *json_new_string(const char *text); /* NULL gives null; invalid UTF-8 bytes become U+FFFD */
 struct json *json_new_string_len(const char *text, size_t len);
 struct json *json_new_int(int64_t v);
 struct json *json_new_bool(int v);
 struct json *json_new_double(double v);
-struct json *json_new_date(int64_t at_ms);               /* ISO 8601 string; null for 0 */
-struct json *json_copy(const struct json *j);            /* deep copy */
+struct json *json_new_date(int64_t at_ms);                               /* ISO 8601 string; null for 0 */
+struct json *json_copy(const struct json *j);                            /* deep copy */
 void json_set(struct json *object, const char *key, struct json *value); /* replaces */
-void json_remove(struct json *object, const char *key); /* nothing if absent */
+void json_remove(struct json *object, const char *key);                  /* nothing if absent */
 void json_push(struct json *array, struct json *value);
 /** json_print(j, out, err): compact text appended to ${out}; '/' is not escaped. */
 enum err_code json_print(const struct json *j, struct buf *out, struct err *err);

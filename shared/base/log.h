@@ -27,19 +27,20 @@ const char *log_level_name(enum log_level level);
 /** log_request_id(id): added as request=… to every line until log_request_id(NULL). Copied, 64 bytes at most. */
 void log_request_id(const char *id);
 /** log_event(level, prefix, message, fields...): use through the macros. prefix without brackets. */
-void log_event(enum log_level level, const char *prefix, const char *message, const struct log_field *fields, int count);
+void log_event(enum log_level level, const char *prefix, const char *message, const struct log_field *fields,
+               int count);
 int log_enabled(enum log_level level);
 
-#define LOG_EVENT(level, prefix, message, ...)                                                           \
-    do {                                                                                                 \
-        if (log_enabled(level)) {                                                                        \
-            const struct log_field fields_[] = {{0}, __VA_ARGS__};                                       \
-            log_event((level), (prefix), (message), fields_ + 1, (int)(sizeof fields_ / sizeof *fields_) - 1); \
-        }                                                                                                \
+#define LOG_EVENT(level, prefix, message, ...)                                                                         \
+    do {                                                                                                               \
+        if (log_enabled(level)) {                                                                                      \
+            const struct log_field fields_[] = {{0}, __VA_ARGS__};                                                     \
+            log_event((level), (prefix), (message), fields_ + 1, (int)(sizeof fields_ / sizeof *fields_) - 1);         \
+        }                                                                                                              \
     } while (0)
 #define log_error(prefix, message, ...) LOG_EVENT(LOG_ERROR, prefix, message, ##__VA_ARGS__)
-#define log_warn(prefix, message, ...) LOG_EVENT(LOG_WARN, prefix, message, ##__VA_ARGS__)
-#define log_info(prefix, message, ...) LOG_EVENT(LOG_INFO, prefix, message, ##__VA_ARGS__)
+#define log_warn(prefix, message, ...)  LOG_EVENT(LOG_WARN, prefix, message, ##__VA_ARGS__)
+#define log_info(prefix, message, ...)  LOG_EVENT(LOG_INFO, prefix, message, ##__VA_ARGS__)
 #define log_debug(prefix, message, ...) LOG_EVENT(LOG_DEBUG, prefix, message, ##__VA_ARGS__)
 
 #endif

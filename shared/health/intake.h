@@ -6,16 +6,20 @@
 #include "store/account.h"
 #include "token/keyring.h"
 
-enum token_place { PLACE_ENVELOPE, PLACE_MISPLACED, PLACE_PLAIN }; /* encryptedAccessToken, an envelope in accessToken, a token in accessToken */
+enum token_place {
+    PLACE_ENVELOPE,
+    PLACE_MISPLACED,
+    PLACE_PLAIN
+}; /* encryptedAccessToken, an envelope in accessToken, a token in accessToken */
 enum { PRINT_BYTES = 48, CANDIDATES_MAX = 2 };
 
 /** One stored form of the access token that opened. */
 struct candidate {
     enum token_place place;
     struct secret token;
-    struct envelope env;   /* empty for PLACE_PLAIN */
+    struct envelope env; /* empty for PLACE_PLAIN */
     char print[PRINT_BYTES];
-    int was_fast;          /* opened from the fast envelope */
+    int was_fast; /* opened from the fast envelope */
     unsigned char mirror[32];
 };
 

@@ -213,8 +213,7 @@ static enum err_code run_gathered(struct gathering *g, const struct validate_opt
 
 static struct validate_options options_of(const struct config *cfg, int force)
 {
-    return (struct validate_options){
-        .force = force, .fix = cfg->enable_auto_fix, .refresh = cfg->enable_auto_refresh};
+    return (struct validate_options){.force = force, .fix = cfg->enable_auto_fix, .refresh = cfg->enable_auto_refresh};
 }
 
 enum err_code service_validate(struct service *service, const char *platform, const char *workspace, int force,
@@ -239,8 +238,8 @@ static int report_stored(void *arg, struct account *account)
     return report != NULL;
 }
 
-enum err_code service_status(struct service *service, const char *platform, const char *workspace, struct report_list *out,
-                             struct err *err)
+enum err_code service_status(struct service *service, const char *platform, const char *workspace,
+                             struct report_list *out, struct err *err)
 {
     enum err_code rc =
         store_find_workspace(service->store, platform, workspace, LIMIT_WORKSPACE_ACCOUNTS, report_stored, out, err);
@@ -307,7 +306,8 @@ enum err_code service_fix(struct service *service, const char *platform, const c
     return rc;
 }
 
-enum err_code service_clear_cache(struct service *service, const char *platform, const char *account_id, struct err *err)
+enum err_code service_clear_cache(struct service *service, const char *platform, const char *account_id,
+                                  struct err *err)
 {
     struct account account = {0};
     enum err_code rc;
@@ -327,9 +327,11 @@ enum err_code service_clear_cache(struct service *service, const char *platform,
 
 /* ---- check: the hot path ---- */
 
-static struct cache_key check_key(const struct service *s, const char *platform, const char *workspace, const char *account_id)
+static struct cache_key check_key(const struct service *s, const char *platform, const char *workspace,
+                                  const char *account_id)
 {
-    return workspace ? cache_key_workspace(s->cache, platform, workspace) : cache_key_account(s->cache, platform, account_id);
+    return workspace ? cache_key_workspace(s->cache, platform, workspace)
+                     : cache_key_account(s->cache, platform, account_id);
 }
 
 static int check_find(struct service *s, struct cache_key key, int stale_too, struct check_result *out)
@@ -417,7 +419,8 @@ static void put_worst(struct service *s, const char *platform, const char *works
         int64_t left_ms = report_ttl(s, r, now_ms);
 
         if (left_ms < ttl_ms) ttl_ms = left_ms;
-        if (r->verdict.state != worst->verdict.state && state_worse(r->verdict.state, worst->verdict.state) == r->verdict.state)
+        if (r->verdict.state != worst->verdict.state &&
+            state_worse(r->verdict.state, worst->verdict.state) == r->verdict.state)
             worst = r;
     }
     check_from_report(s, worst, out);
@@ -448,8 +451,8 @@ static enum err_code check_workspace(struct service *s, const char *platform, co
     return rc;
 }
 
-enum err_code service_check(struct service *service, const char *platform, const char *workspace, const char *account_id,
-                            struct check_result *out, struct err *err)
+enum err_code service_check(struct service *service, const char *platform, const char *workspace,
+                            const char *account_id, struct check_result *out, struct err *err)
 {
     struct err first = {0};
     enum err_code rc;
@@ -458,8 +461,7 @@ enum err_code service_check(struct service *service, const char *platform, const
     rc = workspace ? check_workspace(service, platform, workspace, out, &first)
                    : check_account(service, platform, account_id, out, &first);
     /* With the store away a verdict past its time is a better answer than none: an outage disconnects nobody. */
-    if (rc == ERR_UNAVAILABLE &&
-        check_find(service, check_key(service, platform, workspace, account_id), 1, out)) {
+    if (rc == ERR_UNAVAILABLE && check_find(service, check_key(service, platform, workspace, account_id), 1, out)) {
         counter_add(service->cache, COUNT_cache_stale, 1);
         return ERR_OK;
     }

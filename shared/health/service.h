@@ -33,7 +33,7 @@ struct account_report {
     int64_t last_sync_at_ms, timestamp_ms, expires_at_ms;
     struct verdict verdict;
     enum source source;
-    int asked;                /* the provider was asked: the next fields count */
+    int asked; /* the provider was asked: the next fields count */
     int http_status;
     int64_t code, subcode;
     char rule[RULE_NAME_BYTES];
@@ -49,18 +49,19 @@ void report_list_fini(struct report_list *list);
 enum err_code service_validate(struct service *service, const char *platform, const char *workspace, int force,
                                struct report_list *out, struct err *err);
 /** service_status(…): what is stored, no provider call, nothing written. */
-enum err_code service_status(struct service *service, const char *platform, const char *workspace, struct report_list *out,
-                             struct err *err);
+enum err_code service_status(struct service *service, const char *platform, const char *workspace,
+                             struct report_list *out, struct err *err);
 /** service_account_workspace(service, account_id, platform, workspace_out, err): for access control. ERR_NOT_FOUND;
  *  ERR_BAD_INPUT when the account is of another platform. workspace_out: LIMIT_ID_BYTES. */
-enum err_code service_account_workspace(struct service *service, const char *account_id, const char *platform, char *workspace_out,
-                                        struct err *err);
+enum err_code service_account_workspace(struct service *service, const char *account_id, const char *platform,
+                                        char *workspace_out, struct err *err);
 /** service_fix(…): read, put right what is stored wrongly, ask the provider (not from the cache), write. ERR_NOT_FOUND;
  *  ERR_BAD_INPUT for another platform. Fixes even with enable_auto_fix off: somebody asked for it. */
-enum err_code service_fix(struct service *service, const char *platform, const char *account_id, struct account_report *out,
-                          struct err *err);
+enum err_code service_fix(struct service *service, const char *platform, const char *account_id,
+                          struct account_report *out, struct err *err);
 /** service_clear_cache(service, platform, account_id or NULL): one account (and its workspace's worst verdict) or everything. */
-enum err_code service_clear_cache(struct service *service, const char *platform, const char *account_id, struct err *err);
+enum err_code service_clear_cache(struct service *service, const char *platform, const char *account_id,
+                                  struct err *err);
 
 /** A check: the hot path. */
 struct check_result {
@@ -77,8 +78,8 @@ int service_check_cached(struct service *service, const char *platform, const ch
                          struct check_result *out);
 /** service_check(…): from the cache, else store and provider (single flight); store away: a stale entry if there is one, else
  *  ERR_UNAVAILABLE. ERR_NOT_FOUND: no such account or no account in the workspace. Exactly one of workspace, account_id. */
-enum err_code service_check(struct service *service, const char *platform, const char *workspace, const char *account_id,
-                            struct check_result *out, struct err *err);
+enum err_code service_check(struct service *service, const char *platform, const char *workspace,
+                            const char *account_id, struct check_result *out, struct err *err);
 
 /** service_stats(service, platform, out, err): {validator, healthChecker, monitor, accounts, providers} of DESIGN 10. Owns: caller. */
 enum err_code service_stats(struct service *service, const char *platform, struct json **out, struct err *err);

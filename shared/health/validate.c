@@ -198,9 +198,10 @@ static void log_change(const struct job *job)
                  LOG_S("rule", r->verdict.rule));
     if (r->fixed) log_info(prefix, "put right", LOG_S("account", job->account.id.text), LOG_I("faults", r->fixed));
     if (r->verdict.reason == REASON_UNDECRYPTABLE || r->verdict.attempt_reason == REASON_APP_MISCONFIGURED)
-        log_error(prefix, "the operator is needed", LOG_S("account", job->account.id.text),
-                  LOG_S("reason", reason_word(r->verdict.attempt_reason ? r->verdict.attempt_reason : r->verdict.reason)),
-                  LOG_S("why", job->intake.why[0] ? job->intake.why : job->finding.message));
+        log_error(
+            prefix, "the operator is needed", LOG_S("account", job->account.id.text),
+            LOG_S("reason", reason_word(r->verdict.attempt_reason ? r->verdict.attempt_reason : r->verdict.reason)),
+            LOG_S("why", job->intake.why[0] ? job->intake.why : job->finding.message));
 }
 
 /* The application wrote while we were asking: judge what it wrote, once; then leave it to the next time. */
@@ -319,8 +320,8 @@ static void conclude(struct job *job)
         obs.rule = "identity";
     }
     if (reason_class(obs.reason) == CLASS_ACCEPTED && secret_is_empty(&job->refreshed))
-        obs.expiring = job->options.refresh && refresh_is_late(login_refresh(job->login), job->account.expires_at_ms,
-                                                               clock_now_ms());
+        obs.expiring = job->options.refresh &&
+                       refresh_is_late(login_refresh(job->login), job->account.expires_at_ms, clock_now_ms());
     job_decide(job, &obs);
 }
 
@@ -350,7 +351,8 @@ static int start_refresh(struct job *job)
     struct err err = {0};
 
     if (!job->options.refresh || job->finding.reason != REASON_OK) return 0;
-    if (!refresh_is_due(policy, job->account.expires_at_ms, job->before.token_since_ms, spread, clock_now_ms())) return 0;
+    if (!refresh_is_due(policy, job->account.expires_at_ms, job->before.token_since_ms, spread, clock_now_ms()))
+        return 0;
     if (start_call(job, REQUEST_REFRESH, job_refreshed, &err) != ERR_OK) {
         char prefix[64];
 
@@ -424,9 +426,10 @@ static void ask(struct job *job)
     job->step = STEP_ASKING;
     rc = start_call(job, REQUEST_VALIDATE, job_answered, &err);
     if (rc == ERR_OK) return;
-    observe(job, rc == ERR_CONFIG      ? REASON_APP_MISCONFIGURED
-                 : rc == ERR_BAD_INPUT ? REASON_INVALID_TOKEN
-                                       : REASON_TRANSIENT,
+    observe(job,
+            rc == ERR_CONFIG      ? REASON_APP_MISCONFIGURED
+            : rc == ERR_BAD_INPUT ? REASON_INVALID_TOKEN
+                                  : REASON_TRANSIENT,
             rc == ERR_BAD_INPUT ? "not_a_token" : "not_sent", &obs);
     snprintf(job->intake.why, sizeof job->intake.why, "%s", err.text);
     job_decide(job, &obs);

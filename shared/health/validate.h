@@ -23,9 +23,9 @@ enum err_code validator_new(const struct validator_parts *parts, struct validato
 void validator_free(struct validator *v);
 
 struct validate_options {
-    int force;      /* do not answer from the cache */
-    int fix;        /* put right what is stored wrongly */
-    int refresh;    /* refresh when due */
+    int force;       /* do not answer from the cache */
+    int fix;         /* put right what is stored wrongly */
+    int refresh;     /* refresh when due */
     int max_retries; /* of inconclusive calls */
     int64_t retry_delay_ms;
 };
@@ -37,9 +37,9 @@ struct validate_result {
     enum source source;
     const char *token_format;
     int has_token;
-    int faults;         /* FAULT_… found */
-    int fixed;          /* faults that were put right in the store */
-    int asked;          /* the provider was asked: finding counts */
+    int faults; /* FAULT_… found */
+    int fixed;  /* faults that were put right in the store */
+    int asked;  /* the provider was asked: finding counts */
     const struct finding *finding;
     int state_changed;
     int refreshed;
@@ -48,8 +48,8 @@ struct validate_result {
 enum {
     FAULT_ENVELOPE_IN_PLAIN_FIELD = 1, /* accessToken or refreshToken holds an envelope */
     FAULT_PLAIN_AT_REST = 2,           /* a plain token is stored */
-    FAULT_NO_COMPANIONS = 4,           /* an encrypted token without tokenStatus, needsReconnection, lastTokenValidation */
-    FAULT_STALE_STATUS = 8             /* tokenStatus or needsReconnection contradicts the verdict */
+    FAULT_NO_COMPANIONS = 4, /* an encrypted token without tokenStatus, needsReconnection, lastTokenValidation */
+    FAULT_STALE_STATUS = 8   /* tokenStatus or needsReconnection contradicts the verdict */
 };
 typedef void validate_done_fn(void *arg, const struct validate_result *result);
 /** validator_submit(v, account, options, done, arg, err): takes the account (its content is moved; *account is empty then). done is

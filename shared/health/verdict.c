@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const state_words[STATE_COUNT] = {"unknown", "healthy", "expiring", "limited", "broken", "disconnected"};
+static const char *const state_words[STATE_COUNT] = {"unknown", "healthy", "expiring",
+                                                     "limited", "broken",  "disconnected"};
 /* Rank for a workspace: what most needs somebody comes first. */
 static const int state_ranks[STATE_COUNT] = {
     [STATE_DISCONNECTED] = 0, [STATE_HEALTHY] = 1, [STATE_UNKNOWN] = 2,
@@ -131,7 +132,8 @@ static void accept(struct verdict *v, const struct observation *obs, int64_t now
     v->attempted_at_ms = 0;
 }
 
-static void condemn(struct verdict *v, const struct observation *obs, int64_t now_ms, const struct verdict_settings *set)
+static void condemn(struct verdict *v, const struct observation *obs, int64_t now_ms,
+                    const struct verdict_settings *set)
 {
     /* A clock that went back must not hold a confirmation up for ever. */
     int apart = v->confirmed_at_ms == 0 || now_ms - v->confirmed_at_ms >= set->confirm_interval_ms ||

@@ -8,12 +8,33 @@
 #include "provider/provider.h"
 #include <stdint.h>
 
-enum state { STATE_UNKNOWN, STATE_HEALTHY, STATE_EXPIRING, STATE_LIMITED, STATE_BROKEN, STATE_DISCONNECTED, STATE_COUNT };
-enum action {
-    ACTION_NONE, ACTION_WAIT, ACTION_REFRESH, ACTION_RECONNECT, ACTION_CONFIRM_IDENTITY, ACTION_GRANT_PERMISSIONS,
-    ACTION_FIX_APP_CONFIG, ACTION_FIX_KEY, ACTION_COUNT
+enum state {
+    STATE_UNKNOWN,
+    STATE_HEALTHY,
+    STATE_EXPIRING,
+    STATE_LIMITED,
+    STATE_BROKEN,
+    STATE_DISCONNECTED,
+    STATE_COUNT
 };
-enum source { SOURCE_NONE, SOURCE_PROVIDER, SOURCE_STORE, SOURCE_CACHE, SOURCE_COUNT }; /* where the verdict comes from */
+enum action {
+    ACTION_NONE,
+    ACTION_WAIT,
+    ACTION_REFRESH,
+    ACTION_RECONNECT,
+    ACTION_CONFIRM_IDENTITY,
+    ACTION_GRANT_PERMISSIONS,
+    ACTION_FIX_APP_CONFIG,
+    ACTION_FIX_KEY,
+    ACTION_COUNT
+};
+enum source {
+    SOURCE_NONE,
+    SOURCE_PROVIDER,
+    SOURCE_STORE,
+    SOURCE_CACHE,
+    SOURCE_COUNT
+}; /* where the verdict comes from */
 const char *state_word(enum state s);
 const char *action_word(enum action a);
 const char *source_word(enum source s);
@@ -26,9 +47,9 @@ enum action reason_action(enum reason reason);
 const char *reason_token_status(enum reason reason);
 
 struct verdict_settings {
-    int confirmations;          /* 2 */
+    int confirmations;           /* 2 */
     int64_t confirm_interval_ms; /* 60 s */
-    int64_t reconnect_grace_ms; /* 60 s */
+    int64_t reconnect_grace_ms;  /* 60 s */
 };
 
 /** What is known of an account's token: kept in the document as tokenHealth. Times Unix ms, 0 = never. */
@@ -36,25 +57,25 @@ struct verdict {
     enum state state;
     enum reason reason;
     enum action action;
-    int64_t checked_at_ms;         /* last answer that decided */
-    int confirmations;             /* definitive bad answers so far, counted only confirm_interval apart */
-    int64_t confirmed_at_ms;       /* when the last of them was counted */
+    int64_t checked_at_ms;   /* last answer that decided */
+    int confirmations;       /* definitive bad answers so far, counted only confirm_interval apart */
+    int64_t confirmed_at_ms; /* when the last of them was counted */
     int needs_reconnection;
-    enum reason attempt_reason;    /* last inconclusive attempt; REASON_NONE: none since the last decision */
+    enum reason attempt_reason; /* last inconclusive attempt; REASON_NONE: none since the last decision */
     int64_t attempted_at_ms;
-    char print[48];                /* base64 of the fingerprint of the judged envelope; "" unknown */
-    int64_t token_since_ms;        /* when this envelope was first seen; 0: before we came */
+    char print[48];         /* base64 of the fingerprint of the judged envelope; "" unknown */
+    int64_t token_since_ms; /* when this envelope was first seen; 0: before we came */
     char rule[RULE_NAME_BYTES];
 };
 
 /** What was learnt just now. */
 struct observation {
     enum reason reason;
-    const char *rule;     /* may be "" */
-    const char *print;    /* fingerprint of the envelope that was judged; "" if there is none */
+    const char *rule;      /* may be "" */
+    const char *print;     /* fingerprint of the envelope that was judged; "" if there is none */
     int64_t expires_at_ms; /* of the token, 0 unknown */
-    int expiring;         /* accepted, inside the refresh window, and refreshing does not work */
-    int disconnected;     /* isActive is false: nothing was asked */
+    int expiring;          /* accepted, inside the refresh window, and refreshing does not work */
+    int disconnected;      /* isActive is false: nothing was asked */
 };
 
 /** verdict_decide(old, obs, now_ms, settings, out): out may be old. old->needs_reconnection is the document's

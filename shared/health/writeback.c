@@ -179,7 +179,8 @@ static void put_health(const struct verdict *v, const char *print, struct patch 
     patch_set_date(patch, "tokenHealth.lastAttempt.at", v->attempted_at_ms);
 }
 
-static enum err_code put_refreshed(const struct writeback *w, struct patch *patch, char print[PRINT_BYTES], struct err *err)
+static enum err_code put_refreshed(const struct writeback *w, struct patch *patch, char print[PRINT_BYTES],
+                                   struct err *err)
 {
     enum err_code rc = seal_and_store(w, w->refreshed, patch, print, err);
 

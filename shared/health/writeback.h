@@ -10,13 +10,13 @@ struct writeback {
     const struct intake *intake;
     const struct candidate *winner; /* the form whose token was judged; NULL if none opened */
     const struct verdict *before;
-    const struct verdict *after;    /* print and token_since may be replaced by writeback_build */
+    const struct verdict *after; /* print and token_since may be replaced by writeback_build */
     const struct keyring *ring;
     const struct secret *refreshed; /* a new access token, or NULL */
     int64_t refreshed_expires_at_ms;
     int64_t now_ms;
-    int fix;                        /* put storage faults right */
-    int accepted;                   /* the provider took the winner's token just now */
+    int fix;      /* put storage faults right */
+    int accepted; /* the provider took the winner's token just now */
 };
 
 /** writeback_build(w, patch, print, &fixed, err): fills ${patch} (caller's, patch_fini); ${print} is the fingerprint of the

@@ -33,20 +33,21 @@ struct account {
     char platform[LIMIT_PLATFORM_BYTES];
     char username[LIMIT_NAME_BYTES];
     char provider_account_id[LIMIT_NAME_BYTES]; /* document field accountId; "" if absent */
-    const struct json *encrypted_access;  /* encryptedAccessToken: object or string; NULL if absent or null. Borrowed from doc */
+    const struct json
+        *encrypted_access; /* encryptedAccessToken: object or string; NULL if absent or null. Borrowed from doc */
     const struct json *encrypted_refresh;
-    const struct json *plain_access;      /* accessToken: any non-null value; NULL if absent, null or "" */
+    const struct json *plain_access; /* accessToken: any non-null value; NULL if absent, null or "" */
     const struct json *plain_refresh;
-    int64_t expires_at_ms;                /* 0: absent or null */
-    char token_status[32];                /* "" if absent */
-    enum tri is_active;                   /* absent counts as active */
+    int64_t expires_at_ms; /* 0: absent or null */
+    char token_status[32]; /* "" if absent */
+    enum tri is_active;    /* absent counts as active */
     enum tri needs_reconnection;
     int64_t last_sync_at_ms;
     int64_t last_validation_at_ms;
-    const struct json *health;            /* tokenHealth; NULL if absent. Its content is health/'s business */
-    int has_companion_fields;             /* tokenStatus, lastTokenValidation and needsReconnection are all there */
-    struct json *doc;                     /* owned: the projected document; tokens in it are wiped by account_fini */
-    char fault[128];                      /* "" or why a field could not be read: "expiresAt is not a date"; the field counts as absent */
+    const struct json *health; /* tokenHealth; NULL if absent. Its content is health/'s business */
+    int has_companion_fields;  /* tokenStatus, lastTokenValidation and needsReconnection are all there */
+    struct json *doc;          /* owned: the projected document; tokens in it are wiped by account_fini */
+    char fault[128]; /* "" or why a field could not be read: "expiresAt is not a date"; the field counts as absent */
 };
 /** account_date(json, &at_ms): 1 if it is a date of Extended JSON: {"$date": "…Z"}, {"$date": {"$numberLong": "ms"}}; else 0. */
 int account_date(const struct json *j, int64_t *at_ms);
@@ -71,7 +72,8 @@ struct patch_field {
 struct patch {
     struct patch_field fields[PATCH_MAX];
     int field_count;
-    struct patch_field guards[PATCH_MAX]; /* SET: field must equal value (any type, objects field by field); UNSET: must be absent or null */
+    struct patch_field guards
+        [PATCH_MAX]; /* SET: field must equal value (any type, objects field by field); UNSET: must be absent or null */
     int guard_count;
     int overflow; /* more than PATCH_MAX were put, or memory ran out: store_update refuses it with ERR_INTERNAL */
 };

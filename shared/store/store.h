@@ -16,7 +16,7 @@ struct store_options {
 /** store_open(options, &store, err): does not need the store to be up (MongoDB); SQLite: opens or creates the file (0600),
  *  migrates the schema, WAL, busy_timeout. Fails: ERR_CONFIG (URI), ERR_UNAVAILABLE, ERR_IO, ERR_CONFIG for a schema newer than ours. */
 enum err_code store_open(const struct store_options *options, struct store **store, struct err *err);
-void store_close(struct store *store); /* NULL allowed */
+void store_close(struct store *store);             /* NULL allowed */
 const char *store_kind(const struct store *store); /* "sqlite" or "mongodb" */
 /** store_prepare(store, report, arg, err): create the indexes the service needs, if missing; where it may not, ${report} is
  *  called with a sentence that holds the command for the operator, and the call succeeds. */
@@ -47,7 +47,8 @@ enum err_code store_scan(struct store *store, const char *platform, const struct
 /** store_update(store, id, patch, err): apply the patch to that one document in one atomic write if all guards hold.
  *  ERR_CONFLICT: a guard does not hold, nothing written. ERR_NOT_FOUND: no such document (stores may tell that as ERR_CONFLICT
  *  only if they cannot know). Never writes a whole document, never creates one. Durable when it returns. */
-enum err_code store_update(struct store *store, const struct account_id *id, const struct patch *patch, struct err *err);
+enum err_code store_update(struct store *store, const struct account_id *id, const struct patch *patch,
+                           struct err *err);
 /** store_import(store, doc, replace, &created, err): insert a document as it is; an existing _id: replace ≠ 0 replaces it, else ERR_CONFLICT. */
 enum err_code store_import(struct store *store, const struct json *doc, int replace, int *created, struct err *err);
 

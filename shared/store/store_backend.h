@@ -11,13 +11,13 @@ struct store_backend {
     enum err_code (*find_workspace)(void *state, const char *platform, const struct account_id *forms, int form_count,
                                     int limit, store_account_fn *fn, void *arg, struct err *err);
     /* Up to two documents whose _id is one of the forms. */
-    enum err_code (*find_ids)(void *state, const struct account_id *forms, int form_count, store_account_fn *fn, void *arg,
-                              struct err *err);
-    enum err_code (*scan)(void *state, const char *platform, const struct account_id *after, int limit, store_account_fn *fn,
-                          void *arg, struct store_page *page, struct err *err);
+    enum err_code (*find_ids)(void *state, const struct account_id *forms, int form_count, store_account_fn *fn,
+                              void *arg, struct err *err);
+    enum err_code (*scan)(void *state, const char *platform, const struct account_id *after, int limit,
+                          store_account_fn *fn, void *arg, struct store_page *page, struct err *err);
     enum err_code (*update)(void *state, const struct account_id *id, const struct patch *patch, struct err *err);
-    enum err_code (*import)(void *state, const struct json *doc, const struct account *account, int replace, int *created,
-                            struct err *err);
+    enum err_code (*import)(void *state, const struct json *doc, const struct account *account, int replace,
+                            int *created, struct err *err);
     enum err_code (*count)(void *state, const char *platform, struct store_counts *counts, struct err *err);
     enum err_code (*meta_put)(void *state, const char *name, const struct json *value, struct err *err);
     enum err_code (*meta_get)(void *state, const char *name, struct json **value, struct err *err);

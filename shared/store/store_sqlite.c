@@ -20,16 +20,32 @@ static const char *const migrations[SCHEMA_VERSION] = {
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
 };
 
-enum statement { FIND_WORKSPACE, FIND_IDS, SCAN, GET_DOC, UPDATE_DOC, INSERT, REPLACE, COUNT, META_PUT, META_GET, STATEMENT_COUNT };
+enum statement {
+    FIND_WORKSPACE,
+    FIND_IDS,
+    SCAN,
+    GET_DOC,
+    UPDATE_DOC,
+    INSERT,
+    REPLACE,
+    COUNT,
+    META_PUT,
+    META_GET,
+    STATEMENT_COUNT
+};
 static const char *const statement_sql[STATEMENT_COUNT] = {
     [FIND_WORKSPACE] = "SELECT doc FROM accounts WHERE platform=?1 AND workspace IN (?2,?3,?4) ORDER BY id LIMIT ?5",
     [FIND_IDS] = "SELECT doc FROM accounts WHERE id IN (?1,?2,?3) ORDER BY id LIMIT 2",
     [SCAN] = "SELECT doc, id FROM accounts WHERE platform=?1 AND active=1 AND id>?2 ORDER BY id LIMIT ?3",
     [GET_DOC] = "SELECT doc FROM accounts WHERE id=?1",
-    [UPDATE_DOC] = "UPDATE accounts SET platform=?2, workspace=?3, active=?4, needs=?5, state=?6, status=?7, doc=?8 WHERE id=?1",
-    [INSERT] = "INSERT INTO accounts(id,platform,workspace,active,needs,state,status,doc) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
-    [REPLACE] = "REPLACE INTO accounts(id,platform,workspace,active,needs,state,status,doc) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
-    [COUNT] = "SELECT active, needs, state, status, count(*) FROM accounts WHERE ?1 IS NULL OR platform=?1 GROUP BY 1,2,3,4",
+    [UPDATE_DOC] =
+        "UPDATE accounts SET platform=?2, workspace=?3, active=?4, needs=?5, state=?6, status=?7, doc=?8 WHERE id=?1",
+    [INSERT] =
+        "INSERT INTO accounts(id,platform,workspace,active,needs,state,status,doc) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+    [REPLACE] =
+        "REPLACE INTO accounts(id,platform,workspace,active,needs,state,status,doc) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+    [COUNT] =
+        "SELECT active, needs, state, status, count(*) FROM accounts WHERE ?1 IS NULL OR platform=?1 GROUP BY 1,2,3,4",
     [META_PUT] = "REPLACE INTO meta(name,value) VALUES(?1,?2)",
     [META_GET] = "SELECT value FROM meta WHERE name=?1",
 };
@@ -61,7 +77,8 @@ static enum err_code code_of(int rc)
 
 static enum err_code fail(struct sqlite_store *s, int rc, struct err *err)
 {
-    return err_set(err, code_of(rc), NULL, "the store %s: %s", s->path, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
+    return err_set(err, code_of(rc), NULL, "the store %s: %s", s->path,
+                   s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
 }
 
 static void disconnect(struct sqlite_store *s)
@@ -112,7 +129,8 @@ static enum err_code create_private(struct sqlite_store *s, struct err *err)
         int why = errno;
 
         if (fd >= 0) close(fd);
-        return err_set(err, why == ENOSPC ? ERR_NOSPACE : ERR_UNAVAILABLE, NULL, "the store %s: %s", s->path, strerror(why));
+        return err_set(err, why == ENOSPC ? ERR_NOSPACE : ERR_UNAVAILABLE, NULL, "the store %s: %s", s->path,
+                       strerror(why));
     }
     s->device = st.st_dev;
     s->inode = st.st_ino;
@@ -128,14 +146,15 @@ static enum err_code connect_db(struct sqlite_store *s, struct err *err)
     if (code != ERR_OK) return code;
     rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_busy_timeout(s->db, (int)s->timeout_ms);
-    if (rc == SQLITE_OK) rc = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", NULL, NULL, NULL);
     if (rc == SQLITE_OK) rc = user_version(s->db, &version);
     if (rc == SQLITE_OK && version < SCHEMA_VERSION) rc = migrate(s, &version);
     if (rc != SQLITE_OK)
         code = fail(s, rc, err);
     else if (version > SCHEMA_VERSION)
-        code = err_set(err, ERR_CONFIG, s->path, "the schema is version %d, this program knows %d: install a newer one", version,
-                       SCHEMA_VERSION);
+        code = err_set(err, ERR_CONFIG, s->path, "the schema is version %d, this program knows %d: install a newer one",
+                       version, SCHEMA_VERSION);
     if (code != ERR_OK) disconnect(s);
     return code;
 }
@@ -156,7 +175,8 @@ static enum err_code get(struct sqlite_store *s, enum statement which, sqlite3_s
 
     if (rc != ERR_OK) return rc;
     if (!s->statements[which]) {
-        result = sqlite3_prepare_v3(s->db, statement_sql[which], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[which], NULL);
+        result =
+            sqlite3_prepare_v3(s->db, statement_sql[which], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[which], NULL);
         if (result != SQLITE_OK) return fail(s, result, err);
     }
     *st = s->statements[which];
@@ -192,7 +212,8 @@ static struct json *doc_at(sqlite3_stmt *st, int column)
     struct json *doc = NULL;
     struct err err = {0};
 
-    if (json_parse((const char *)sqlite3_column_text(st, column), (size_t)sqlite3_column_bytes(st, column), &doc, &err) != ERR_OK)
+    if (json_parse((const char *)sqlite3_column_text(st, column), (size_t)sqlite3_column_bytes(st, column), &doc,
+                   &err) != ERR_OK)
         log_warn("TOKEN HEALTH", "a stored document is not JSON", LOG_S("why", err.text));
     return doc;
 }
@@ -240,8 +261,8 @@ static void give_rows(struct rows *rows, store_account_fn *fn, void *arg)
     free(rows->docs);
 }
 
-static enum err_code sqlite_find_workspace(void *state, const char *platform, const struct account_id *forms, int form_count,
-                                           int limit, store_account_fn *fn, void *arg, struct err *err)
+static enum err_code sqlite_find_workspace(void *state, const char *platform, const struct account_id *forms,
+                                           int form_count, int limit, store_account_fn *fn, void *arg, struct err *err)
 {
     struct sqlite_store *s = state;
     struct rows rows = {0};
@@ -259,8 +280,8 @@ static enum err_code sqlite_find_workspace(void *state, const char *platform, co
     return rc;
 }
 
-static enum err_code sqlite_find_ids(void *state, const struct account_id *forms, int form_count, store_account_fn *fn, void *arg,
-                                     struct err *err)
+static enum err_code sqlite_find_ids(void *state, const struct account_id *forms, int form_count, store_account_fn *fn,
+                                     void *arg, struct err *err)
 {
     struct sqlite_store *s = state;
     struct rows rows = {0};
@@ -303,7 +324,9 @@ static enum err_code sqlite_scan(void *state, const char *platform, const struct
 static enum err_code run(struct sqlite_store *s, sqlite3_stmt *st, struct err *err)
 {
     int rc = sqlite3_step(st);
-    enum err_code code = rc == SQLITE_DONE ? ERR_OK : (rc & 0xff) == SQLITE_CONSTRAINT ? ERR_CONFLICT : fail(s, rc, err);
+    enum err_code code = rc == SQLITE_DONE                  ? ERR_OK
+                         : (rc & 0xff) == SQLITE_CONSTRAINT ? ERR_CONFLICT
+                                                            : fail(s, rc, err);
 
     done(st);
     return code;
@@ -431,15 +454,16 @@ static enum err_code sqlite_update(void *state, const struct account_id *id, con
     return rc;
 }
 
-static enum err_code sqlite_import(void *state, const struct json *doc, const struct account *account, int replace, int *created,
-                                   struct err *err)
+static enum err_code sqlite_import(void *state, const struct json *doc, const struct account *account, int replace,
+                                   int *created, struct err *err)
 {
     struct sqlite_store *s = state;
     enum err_code rc = write_doc(s, INSERT, doc, err);
 
     *created = rc == ERR_OK;
     if (rc != ERR_CONFLICT) return rc;
-    if (!replace) return err_set(err, ERR_CONFLICT, account->id.text, "an account with this _id exists; --replace replaces it");
+    if (!replace)
+        return err_set(err, ERR_CONFLICT, account->id.text, "an account with this _id exists; --replace replaces it");
     return write_doc(s, REPLACE, doc, err);
 }
 
@@ -455,7 +479,8 @@ static enum err_code sqlite_count(void *state, const char *platform, struct stor
     if (rc != ERR_OK) return rc;
     bind_text(st, 1, platform);
     while ((result = sqlite3_step(st)) == SQLITE_ROW) {
-        const char *state_word = (const char *)sqlite3_column_text(st, 2), *status = (const char *)sqlite3_column_text(st, 3);
+        const char *state_word = (const char *)sqlite3_column_text(st, 2),
+                   *status = (const char *)sqlite3_column_text(st, 3);
         int64_t n = sqlite3_column_int64(st, 4);
 
         counts->total += n;
@@ -505,11 +530,11 @@ static enum err_code sqlite_meta_get(void *state, const char *name, struct json 
     if (rc != ERR_OK) return rc;
     bind_text(st, 1, name);
     result = sqlite3_step(st);
-    if (result == SQLITE_ROW)
-        *value = doc_at(st, 0);
+    if (result == SQLITE_ROW) *value = doc_at(st, 0);
     done(st);
     if (result == SQLITE_ROW) return *value ? ERR_OK : err_set(err, ERR_IO, name, "the stored value is not JSON");
-    return result == SQLITE_DONE ? err_set(err, ERR_NOT_FOUND, name, "nothing is stored under this name") : fail(s, result, err);
+    return result == SQLITE_DONE ? err_set(err, ERR_NOT_FOUND, name, "nothing is stored under this name")
+                                 : fail(s, result, err);
 }
 
 static enum err_code sqlite_ping(void *state, struct err *err)

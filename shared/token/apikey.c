@@ -91,7 +91,8 @@ static int parse_key(const struct json *j, struct apikey *key)
     }
     return parse_text(json_member(j, "id"), key->id, sizeof key->id) &&
            parse_text(json_member(j, "name"), key->name, sizeof key->name) &&
-           parse_hash(json_string(json_member(j, "sha256")), key->sha256) && parse_workspaces(json_member(j, "workspaces"), key);
+           parse_hash(json_string(json_member(j, "sha256")), key->sha256) &&
+           parse_workspaces(json_member(j, "workspaces"), key);
 }
 
 enum err_code apikey_load(const char *path, struct apikeys **keys, struct err *err)
@@ -99,7 +100,8 @@ enum err_code apikey_load(const char *path, struct apikeys **keys, struct err *e
     struct apikeys *k = calloc(1, sizeof *k);
     struct json *root = NULL;
     const struct json *list;
-    enum err_code rc = k ? apikey_file_read(path, &root, err) : err_set(err, ERR_NOMEM, path, "no memory for the API keys");
+    enum err_code rc =
+        k ? apikey_file_read(path, &root, err) : err_set(err, ERR_NOMEM, path, "no memory for the API keys");
 
     *keys = NULL;
     list = json_member(root, "keys");
@@ -212,14 +214,16 @@ static enum err_code read_or_new(const char *path, struct json **root, struct er
     return rc == ERR_OK ? rc : err_set(err, rc, why.place, "%s", why.text);
 }
 
-enum err_code apikey_create(const char *path, const struct apikey_request *request, struct buf *text, char id[32], struct err *err)
+enum err_code apikey_create(const char *path, const struct apikey_request *request, struct buf *text, char id[32],
+                            struct err *err)
 {
     char sha256[SHA256_HEX_BYTES];
     struct json *root = NULL, *key, *keys;
     int lock = -1;
     enum err_code rc;
 
-    if (!request->name[0] || strlen(request->name) >= 64) return err_set(err, ERR_BAD_INPUT, NULL, "a name has 1 to 63 bytes");
+    if (!request->name[0] || strlen(request->name) >= 64)
+        return err_set(err, ERR_BAD_INPUT, NULL, "a name has 1 to 63 bytes");
     rc = apikey_file_lock(path, &lock, err);
     if (rc == ERR_OK) rc = read_or_new(path, &root, err);
     if (rc == ERR_OK && json_count(json_member(root, "keys")) >= LIMIT_API_KEYS)

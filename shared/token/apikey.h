@@ -34,7 +34,8 @@ struct apikey_request {
     const char *name, *workspaces;
     unsigned scopes;
 };
-enum err_code apikey_create(const char *path, const struct apikey_request *request, struct buf *text, char id[32], struct err *err);
+enum err_code apikey_create(const char *path, const struct apikey_request *request, struct buf *text, char id[32],
+                            struct err *err);
 /** apikey_revoke(path, id, err): ERR_NOT_FOUND if there is none of that id. */
 enum err_code apikey_revoke(const char *path, const char *id, struct err *err);
 /** apikey_to_json(key): for lists; no hash. Owns: caller. */

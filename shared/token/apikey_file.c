@@ -18,7 +18,8 @@ static enum err_code read_all(int fd, const char *path, struct buf *out, struct 
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return err_set(err, ERR_CONFIG, path, "%s", strerror(errno));
         buf_put(out, chunk, (size_t)n);
-        if (out->len > LIMIT_KEY_FILE_BYTES) return err_set(err, ERR_CONFIG, path, "larger than %d bytes", LIMIT_KEY_FILE_BYTES);
+        if (out->len > LIMIT_KEY_FILE_BYTES)
+            return err_set(err, ERR_CONFIG, path, "larger than %d bytes", LIMIT_KEY_FILE_BYTES);
     }
     return out->failed ? err_set(err, ERR_NOMEM, path, "no memory for the API keys") : ERR_OK;
 }
@@ -33,7 +34,8 @@ enum err_code apikey_file_read(const char *path, struct json **root, struct err 
 
     *root = NULL;
     if (fd < 0)
-        return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_CONFIG, path, "%s: %s", "the API keys cannot be read", strerror(errno));
+        return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_CONFIG, path, "%s: %s", "the API keys cannot be read",
+                       strerror(errno));
     if (fstat(fd, &st) != 0 || (st.st_mode & 007))
         rc = err_set(err, ERR_CONFIG, path, "other users may read the API keys; chmod o= it");
     else
@@ -100,10 +102,11 @@ enum err_code apikey_file_write(const char *path, const struct json *root, struc
         fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         buf_puts(&text, "\n");
         if (fd < 0 || fchmod(fd, had ? old.st_mode & 0770 : 0600) != 0 ||
-            (had && fchown(fd, old.st_uid, old.st_gid) != 0 && geteuid() == 0) || !write_all(fd, buf_text(&text), text.len) ||
-            rename(temporary, path) != 0) {
+            (had && fchown(fd, old.st_uid, old.st_gid) != 0 && geteuid() == 0) ||
+            !write_all(fd, buf_text(&text), text.len) || rename(temporary, path) != 0) {
             why = errno;
-            rc = err_set(err, why == ENOSPC ? ERR_NOSPACE : ERR_IO, path, "the API keys cannot be written: %s", strerror(why));
+            rc = err_set(err, why == ENOSPC ? ERR_NOSPACE : ERR_IO, path, "the API keys cannot be written: %s",
+                         strerror(why));
             unlink(temporary);
         }
     }

@@ -6,9 +6,9 @@
 enum { ANSWER_HEADERS_MAX = 6 };
 enum ending {
     ENDING_WHOLE,
-    ENDING_CUT,  /* Content-Length says more than is sent, then the connection closes */
+    ENDING_CUT,   /* Content-Length says more than is sent, then the connection closes */
     ENDING_RESET, /* a TCP reset in place of an answer */
-    ENDING_HANG  /* nothing at all, until the client goes */
+    ENDING_HANG   /* nothing at all, until the client goes */
 };
 
 struct answer {

@@ -75,7 +75,8 @@ static void read_call(struct call *call, const struct request *req)
     if (!route) return;
     call->kind = route->kind;
     if (call->kind == KIND_INTROSPECT) call->text = request_param(req, "input_token");
-    if (call->host == HOST_FACEBOOK && call->kind == KIND_EXCHANGE) call->text = request_param(req, "fb_exchange_token");
+    if (call->host == HOST_FACEBOOK && call->kind == KIND_EXCHANGE)
+        call->text = request_param(req, "fb_exchange_token");
     if (call->text && !*call->text) call->text = NULL;
 }
 
@@ -94,7 +95,8 @@ static void adopt(struct world *w, struct token *t, const char *text)
     enum condition c;
 
     if (t->is_known || graph_host_of(text) == HOST_COUNT || !mark || mark > text + 4) return;
-    if (sscanf(mark, "sandbox-%31[a-z0-9_]-%63[A-Za-z0-9_.]", word, account_id) != 2 || !condition_parse(word, &c)) return;
+    if (sscanf(mark, "sandbox-%31[a-z0-9_]-%63[A-Za-z0-9_.]", word, account_id) != 2 || !condition_parse(word, &c))
+        return;
     snprintf(username, sizeof username, "user_%s", account_id);
     t->is_known = tokens_set_identity(w->tokens, t, account_id, username);
     tokens_set_condition(t, c, clock_now_ms() / 1000);
@@ -136,7 +138,8 @@ static enum condition fault_of_request(const struct call *call)
     if (call->kind == KIND_EXCHANGE && !is_given(secret)) return CONDITION_NO_CLIENT;
     if (call->kind == KIND_EXCHANGE && call->host == HOST_FACEBOOK && !is_given(request_param(call->req, "client_id")))
         return CONDITION_NO_CLIENT;
-    if (call->kind != KIND_VALIDATE && secret && (!*secret || strcmp(secret, "wrong") == 0)) return CONDITION_WRONG_SECRET;
+    if (call->kind != KIND_VALIDATE && secret && (!*secret || strcmp(secret, "wrong") == 0))
+        return CONDITION_WRONG_SECRET;
     return CONDITION_HEALTHY;
 }
 

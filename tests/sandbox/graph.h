@@ -12,9 +12,9 @@ struct call {
     enum host host;
     int is_host_known;
     enum kind kind;
-    const char *path;   /* without host and version */
-    const char *text;   /* the token that the call is about; NULL if none */
-    const char *caller; /* who asks; the token itself where there is no other */
+    const char *path;    /* without host and version */
+    const char *text;    /* the token that the call is about; NULL if none */
+    const char *caller;  /* who asks; the token itself where there is no other */
     struct token *token; /* NULL if no text, or no room for it */
     enum condition end;
 };

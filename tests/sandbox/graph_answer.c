@@ -99,7 +99,8 @@ static void write_error(const struct call *call, struct answer *out)
     buf_puts(&out->body, "{\"error\":{\"message\":");
     put_message(call, &out->body);
     buf_printf(&out->body, ",\"type\":\"%s\"", type_of(call));
-    if (call->end == CONDITION_RATE_LIMITED || call->end == CONDITION_CODE2) buf_puts(&out->body, ",\"is_transient\":true");
+    if (call->end == CONDITION_RATE_LIMITED || call->end == CONDITION_CODE2)
+        buf_puts(&out->body, ",\"is_transient\":true");
     buf_printf(&out->body, ",\"code\":%d", row->code);
     if (row->subcode) buf_printf(&out->body, ",\"error_subcode\":%d", row->subcode);
     buf_printf(&out->body, ",\"fbtrace_id\":\"%s\"}}", trace_id);
@@ -185,8 +186,8 @@ static void write_debug(const struct world *w, const struct call *call, int is_v
     buf_puts(&out->body, "{\"data\":{");
     if (is_readable)
         buf_printf(&out->body,
-                   "\"app_id\":\"" APP_ID "\",\"type\":\"USER\",\"application\":\"Sandbox\",\"data_access_expires_at\":%" PRId64
-                   ",",
+                   "\"app_id\":\"" APP_ID
+                   "\",\"type\":\"USER\",\"application\":\"Sandbox\",\"data_access_expires_at\":%" PRId64 ",",
                    t->issued_at_s + DATA_ACCESS_S);
     if (!is_valid) write_debug_error(call, &out->body);
     if (is_readable) buf_printf(&out->body, "\"expires_at\":%" PRId64 ",", t->expires_at_s);
@@ -230,8 +231,8 @@ static void write_new_token(struct world *w, const struct call *call, struct ans
 
 static int is_valid_to_debug(const struct call *call)
 {
-    return graph_is_success(call) || call->end == CONDITION_WRONG_PERMISSIONS || call->end == CONDITION_OBJECT_MISSING ||
-           call->end == CONDITION_BLOCKED;
+    return graph_is_success(call) || call->end == CONDITION_WRONG_PERMISSIONS ||
+           call->end == CONDITION_OBJECT_MISSING || call->end == CONDITION_BLOCKED;
 }
 
 void graph_write(struct world *w, struct call *call, struct answer *out)
@@ -247,7 +248,8 @@ void graph_write(struct world *w, struct call *call, struct answer *out)
     write_usage(w, call, out);
     if (call->kind == KIND_INTROSPECT && call->token && is_valid_to_debug(call))
         write_debug(w, call, 1, out);
-    else if (call->kind == KIND_INTROSPECT && condition_rows[call->end].code == 190 && call->end != CONDITION_WRONG_CALLER)
+    else if (call->kind == KIND_INTROSPECT && condition_rows[call->end].code == 190 &&
+             call->end != CONDITION_WRONG_CALLER)
         write_debug(w, call, 0, out);
     else if (!graph_is_success(call))
         write_error(call, out);

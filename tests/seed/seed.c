@@ -25,7 +25,8 @@ static struct json *sealed(const char *text, int as_text)
     struct json *object;
     struct buf out = {0};
 
-    if (secret_put(&token, text, strlen(text), &err) != ERR_OK || keyring_seal(ring, &token, &env, &err) != ERR_OK) die(&err);
+    if (secret_put(&token, text, strlen(text), &err) != ERR_OK || keyring_seal(ring, &token, &env, &err) != ERR_OK)
+        die(&err);
     object = envelope_to_json(&env);
     envelope_fini(&env);
     secret_free(&token);
