@@ -157,7 +157,7 @@ class Sandbox:
 
     def condition(self, token, condition, **more):
         """token: the token itself, or the SHA-256 of one (64 hex digits), such as newest() gives."""
-        self.post("/_sandbox/condition", dict(more, condition=condition, **self._name(token)))
+        self.post("/_sandbox/tokens", [dict(more, condition=condition, **self._name(token))])
 
     def fail(self, condition, host=None, kind=None, percent=100):
         """Every call ends like this, whatever the token; None: no more. percent: only so many of a hundred calls."""

@@ -87,22 +87,6 @@ enum host graph_host_of(const char *token)
     return HOST_COUNT;
 }
 
-/* IGAAsandbox-CONDITION-ACCOUNTID-anything needs no registration: it says itself what it is. */
-static void adopt(struct world *w, struct token *t, const char *text)
-{
-    char word[32], account_id[64], username[96];
-    const char *mark = strstr(text, "sandbox-");
-    enum condition c;
-
-    if (t->is_known || graph_host_of(text) == HOST_COUNT || !mark || mark > text + 4) return;
-    if (sscanf(mark, "sandbox-%31[a-z0-9_]-%63[A-Za-z0-9_.]", word, account_id) != 2 || !condition_parse(word, &c))
-        return;
-    snprintf(username, sizeof username, "user_%s", account_id);
-    t->is_known = tokens_set_identity(w->tokens, t, account_id, username);
-    tokens_set_condition(t, c, clock_now_ms() / 1000);
-    w->is_changed = 1;
-}
-
 static void find_token(struct world *w, struct call *call)
 {
     uint8_t digest[TOKEN_DIGEST_BYTES];
@@ -110,7 +94,6 @@ static void find_token(struct world *w, struct call *call)
     if (!call->text) return;
     tokens_digest(call->text, digest);
     call->token = tokens_add(w->tokens, digest);
-    if (call->token) adopt(w, call->token, call->text);
 }
 
 static int is_given(const char *text)
@@ -238,6 +221,12 @@ void graph_take(struct world *w, const struct request *req, struct answer *out)
     decide(w, &call, out);
     enter(w, &call);
     graph_write(w, &call, out);
+}
+
+int graph_is_alive(const struct token *t)
+{
+    return t->is_known && condition_rows[t->condition].effect == EFFECT_SERVED &&
+           (!t->expires_at_s || t->expires_at_s > clock_now_ms() / 1000);
 }
 
 int graph_is_success(const struct call *call)

@@ -23,6 +23,8 @@ struct call {
 void graph_take(struct world *w, const struct request *req, struct answer *out);
 /** graph_host_of(token): whose prefix it has; HOST_COUNT: nobody's. */
 enum host graph_host_of(const char *token);
+/** graph_is_alive(t): a call with it would be served. */
+int graph_is_alive(const struct token *t);
 /** graph_is_success(call): the call is served, if with a twist. */
 int graph_is_success(const struct call *call);
 /** graph_write(w, call, out): the answer to a call whose end is decided; a refresh takes effect here. */

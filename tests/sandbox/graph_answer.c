@@ -40,11 +40,12 @@ static void put_date(struct buf *out, int64_t at_s)
 {
     time_t local = (time_t)at_s - (time_t)8 * 3600;
     struct tm tm;
-    char text[64];
+    char day[32], clock[32];
 
     gmtime_r(&local, &tm);
-    strftime(text, sizeof text, "%A, %d-%b-%y %H:%M:%S PST", &tm);
-    buf_puts(out, text);
+    strftime(day, sizeof day, "%A, %d-%b", &tm);
+    strftime(clock, sizeof clock, "%H:%M:%S PST", &tm);
+    buf_printf(out, "%s-%02d %s", day, tm.tm_year % 100, clock);
 }
 
 static void put_message(const struct call *call, struct buf *out)
@@ -219,7 +220,6 @@ static void write_new_token(struct world *w, const struct call *call, struct ans
         out->status = 500;
         return;
     }
-    w->is_changed = 1;
     if (call->end == CONDITION_LOST_ANSWER) out->ending = ENDING_RESET;
     buf_puts(&out->body, "{\"access_token\":");
     answer_quote(&out->body, given);

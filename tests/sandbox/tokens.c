@@ -1,9 +1,8 @@
 #include "tokens.h"
-#include <openssl/sha.h>
+#include "token/crypto.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 enum { CHUNK = 4096, CHUNKS = TOKENS_MAX / CHUNK, SLOTS_FIRST = 1024, SLOT_EMPTY = 0 };
@@ -63,7 +62,7 @@ struct token *tokens_at(const struct tokens *ts, size_t index)
 
 void tokens_digest(const char *token, uint8_t digest[TOKEN_DIGEST_BYTES])
 {
-    SHA256((const unsigned char *)token, strlen(token), digest);
+    crypto_sha256(token, strlen(token), digest);
 }
 
 void tokens_hex(const uint8_t digest[TOKEN_DIGEST_BYTES], char hex[TOKEN_HEX_BYTES])
@@ -218,7 +217,7 @@ struct token *tokens_issue(struct tokens *ts, struct token *old, const char *pre
     struct token *t;
     size_t len = (size_t)snprintf(text, 16, "%.8s", prefix);
 
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) return NULL;
+    if (crypto_random(random, sizeof random, NULL) != ERR_OK) return NULL;
     for (size_t i = 0; i < sizeof random; i++)
         text[len++] = letters[random[i] & 63U];
     text[len] = '\0';

@@ -31,5 +31,4 @@ void world_reset(struct world *w)
     set_defaults(w);
     ledger_reset(w->ledger, w->tokens); /* first: its entries point to tokens */
     tokens_reset(w->tokens);
-    w->is_changed = 1;
 }

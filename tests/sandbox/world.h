@@ -22,7 +22,6 @@ struct world {
     unsigned latency_ms;
     unsigned usage_percent, regain_minutes, retry_after_s;
     unsigned concurrency; /* provider calls under way */
-    int is_changed;       /* tokens differ from the state file */
 };
 
 /** world_init(w): 1, or 0 if out of memory. */
