@@ -138,7 +138,7 @@ static void put_status(const struct writeback *w, struct patch *patch, int *fixe
     const char *status = reason_token_status(w->after->reason);
     int decided = w->after->checked_at_ms == w->now_ms;
     int needs = a->needs_reconnection == TRI_TRUE;
-    int stale = 0;
+    int stale = 0, same;
 
     if (decided && status && strcmp(status, a->token_status) != 0) {
         patch_set_string(patch, "tokenStatus", status);
@@ -152,10 +152,9 @@ static void put_status(const struct writeback *w, struct patch *patch, int *fixe
     patch_set_date(patch, "lastTokenValidation", w->now_ms);
     /* An account that turned healthy or broken now was not stored wrongly; one whose stored words contradict the
      * verdict that we already held was. */
-    if (stale && w->before->state == w->after->state && w->before->reason == w->after->reason &&
-        w->before->needs_reconnection == w->after->needs_reconnection)
-        *fixed |= FAULT_STALE_STATUS;
-    else if (stale && w->before->checked_at_ms == 0 && w->after->state != STATE_BROKEN)
+    same = w->before->state == w->after->state && w->before->reason == w->after->reason &&
+           w->before->needs_reconnection == w->after->needs_reconnection;
+    if (stale && (same || (w->before->checked_at_ms == 0 && w->after->state != STATE_BROKEN)))
         *fixed |= FAULT_STALE_STATUS;
     *fixed |= w->intake->faults & FAULT_NO_COMPANIONS;
 }
