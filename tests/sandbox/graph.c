@@ -219,8 +219,8 @@ void graph_take(struct world *w, const struct request *req, struct answer *out)
     read_call(&call, req);
     find_token(w, &call);
     decide(w, &call, out);
-    enter(w, &call);
     graph_write(w, &call, out);
+    enter(w, &call);
 }
 
 int graph_is_alive(const struct token *t)

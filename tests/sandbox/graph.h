@@ -27,7 +27,7 @@ enum host graph_host_of(const char *token);
 int graph_is_alive(const struct token *t);
 /** graph_is_success(call): the call is served, if with a twist. */
 int graph_is_success(const struct call *call);
-/** graph_write(w, call, out): the answer to a call whose end is decided; a refresh takes effect here. */
+/** graph_write(w, call, out): the answer to a call whose end is decided; a refresh takes effect here, and a wrong field changes the end. */
 void graph_write(struct world *w, struct call *call, struct answer *out);
 /** graph_write_raw(w, call, out): those of effect RAW. */
 void graph_write_raw(struct world *w, const struct call *call, struct answer *out);

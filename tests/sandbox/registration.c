@@ -215,20 +215,29 @@ static enum err_code load_line(struct world *w, const char *line, size_t len, st
     return rc;
 }
 
-enum err_code registration_load(struct world *w, const char *path, struct err *err)
+static enum err_code load_lines(struct world *w, const char *path, FILE *f, struct err *err)
 {
-    FILE *f = fopen(path, "re");
-    enum err_code rc = ERR_OK;
+    struct err why = {0};
     char *line = NULL;
     size_t cap = 0;
     ssize_t len;
 
+    for (int n = 1; why.code == ERR_OK && (len = getline(&line, &cap, f)) > 0; n++)
+        if (load_line(w, line, (size_t)len, &why) != ERR_OK)
+            err_set(err, why.code, path, "line %d: %s: %s", n, why.place, why.text);
+    free(line);
+    return why.code;
+}
+
+enum err_code registration_load(struct world *w, const char *path, struct err *err)
+{
+    FILE *f = fopen(path, "re");
+    enum err_code rc;
+
     if (!f && errno == ENOENT) return ERR_OK;
     if (!f) return err_set(err, ERR_IO, path, "%s", strerror(errno));
-    while (rc == ERR_OK && (len = getline(&line, &cap, f)) > 0)
-        rc = load_line(w, line, (size_t)len, err);
+    rc = load_lines(w, path, f, err);
     if (rc == ERR_OK && ferror(f)) rc = err_set(err, ERR_IO, path, "%s", strerror(errno));
-    free(line);
     fclose(f);
     return rc;
 }
