@@ -4,27 +4,40 @@
 
 static const struct {
     int status;
-    const char *phrase;
-} phrases[] = {{200, "OK"},
-               {204, "No Content"},
-               {400, "Bad Request"},
-               {401, "Unauthorized"},
-               {403, "Forbidden"},
-               {404, "Not Found"},
-               {405, "Method Not Allowed"},
-               {409, "Conflict"},
-               {413, "Content Too Large"},
-               {415, "Unsupported Media Type"},
-               {422, "Unprocessable Content"},
-               {429, "Too Many Requests"},
-               {500, "Internal Server Error"},
-               {503, "Service Unavailable"}};
+    const char *line;
+} lines[] = {{200, "200 OK"},
+             {204, "204 No Content"},
+             {400, "400 Bad Request"},
+             {401, "401 Unauthorized"},
+             {403, "403 Forbidden"},
+             {404, "404 Not Found"},
+             {405, "405 Method Not Allowed"},
+             {409, "409 Conflict"},
+             {413, "413 Content Too Large"},
+             {415, "415 Unsupported Media Type"},
+             {422, "422 Unprocessable Content"},
+             {429, "429 Too Many Requests"},
+             {500, "500 Internal Server Error"},
+             {503, "503 Service Unavailable"}};
 
-static const char *phrase_of(int status)
+static const char *status_line(int status)
 {
-    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
-        if (phrases[i].status == status) return phrases[i].phrase;
-    return "Error";
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (lines[i].status == status) return lines[i].line;
+    return "500 Internal Server Error";
+}
+
+/* Each part of a header goes straight into libfcgi's buffer: formatting them would be a good part of a cached check. */
+static void put(struct gateway *gateway, const char *text)
+{
+    gateway_put(gateway, text, strlen(text));
+}
+
+static void put_header(struct gateway *gateway, const char *name, const char *value)
+{
+    put(gateway, name);
+    put(gateway, value);
+    put(gateway, "\r\n");
 }
 
 /* What is behind an error of the service itself belongs into the log, not into an answer. */
@@ -48,26 +61,36 @@ static void take_error(struct exchange *x)
     if (!x->status) x->status = err_status(x->err.code);
 }
 
+static void put_head(struct gateway *gateway, const struct exchange *x, size_t body_len)
+{
+    char number[24];
+
+    put_header(gateway, "Status: ", status_line(x->status));
+    put_header(gateway, "X-Request-Id: ", x->req->id);
+    put_header(gateway, "Cache-Control: ", "no-store");
+    if (x->health[0]) put_header(gateway, "X-Token-Health: ", x->health);
+    if (x->allow) put_header(gateway, "Allow: ", x->allow);
+    if (x->status == 401) put_header(gateway, "WWW-Authenticate: ", "Bearer");
+    if (x->status == 429 || x->status == 503) put_header(gateway, "Retry-After: ", "2");
+    if (x->status != 204) {
+        snprintf(number, sizeof number, "%zu", body_len);
+        put_header(gateway, "Content-Type: ", "application/json");
+        put_header(gateway, "Content-Length: ", number);
+    }
+    put(gateway, "\r\n");
+}
+
 int response_send(struct gateway *gateway, struct exchange *x)
 {
-    struct buf out = {0}, body = {0};
+    struct buf body = {0};
     struct err err = {0};
 
     take_error(x);
     if (x->json && json_print(x->json, &body, &err) != ERR_OK) x->status = 500;
     if (!x->status) x->status = 200;
-    buf_printf(&out, "Status: %d %s\r\nX-Request-Id: %s\r\nCache-Control: no-store\r\n", x->status,
-               phrase_of(x->status), x->req->id);
-    if (x->health[0]) buf_printf(&out, "X-Token-Health: %s\r\n", x->health);
-    if (x->allow) buf_printf(&out, "Allow: %s\r\n", x->allow);
-    if (x->status == 401) buf_puts(&out, "WWW-Authenticate: Bearer\r\n");
-    if (x->status == 429 || x->status == 503) buf_puts(&out, "Retry-After: 2\r\n");
-    if (x->status != 204) buf_printf(&out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", body.len);
-    buf_puts(&out, "\r\n");
-    if (strcmp(x->req->method, "HEAD") != 0 && x->status != 204) buf_put(&out, buf_text(&body), body.len);
-    gateway_put(gateway, buf_text(&out), out.len);
+    put_head(gateway, x, body.len);
+    if (strcmp(x->req->method, "HEAD") != 0 && x->status != 204) gateway_put(gateway, buf_text(&body), body.len);
     gateway_finish(gateway);
-    buf_free(&out);
     buf_free(&body);
     json_free(x->json);
     x->json = NULL;

@@ -46,16 +46,17 @@ void buf_puts(struct buf *b, const char *text)
 
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
+    size_t room = b->failed ? 0 : b->cap - b->len;
     va_list args, again;
     int len;
 
     va_start(args, fmt);
     va_copy(again, args);
-    len = vsnprintf(NULL, 0, fmt, args);
+    len = vsnprintf(room ? &b->data[b->len] : NULL, room, fmt, args);
     va_end(args);
     if (len < 0) b->failed = 1;
     if (len >= 0 && grow(b, (size_t)len)) {
-        vsnprintf(b->data + b->len, (size_t)len + 1, fmt, again);
+        if ((size_t)len >= room) vsnprintf(b->data + b->len, (size_t)len + 1, fmt, again);
         b->len += (size_t)len;
     }
     va_end(again);
