@@ -103,6 +103,15 @@ int patch_parents(const struct patch *p, struct patch_parents *parents);
  *  must be there with its value, in any order; members that wanted does not name do not matter ({} wants an empty object).
  *  Arrays: element by element. Numbers by value, dates by instant. */
 int patch_guard_holds(const struct json *held, const struct json *wanted);
+int patch_guards_hold(const struct json *doc, const struct patch *p);
+/** patch_is_sound(p): did everything fit, and is no path inside another? */
+int patch_is_sound(const struct patch *p);
+/** patch_apply(doc, p): set and unset the fields in ${doc}. 0: memory ran out or a name is too long; doc is then half done. */
+int patch_apply(struct json *doc, const struct patch *p);
+int patch_apply_field(struct json *doc, const struct patch_field *field);
+/** patch_blocked(p, doc, &blocked): the parents that ${doc} holds as something else than an object. None is inside another. 1, or 0
+ *  if there are too many. */
+int patch_blocked(const struct patch *p, const struct json *doc, struct patch_parents *blocked);
 void patch_fini(struct patch *p);
 
 #endif

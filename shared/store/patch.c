@@ -1,6 +1,8 @@
 #include "store/account.h"
 #include <string.h>
 
+enum { PATH_KEY_BYTES = 256 };
+
 /* A slot for ${path}: the one that it already has, else a new one. */
 static struct patch_field *slot(struct patch_field *fields, int *count, const char *path)
 {
@@ -165,4 +167,85 @@ int patch_guard_holds(const struct json *held, const struct json *wanted)
         return has_members(held, wanted);
     }
     return 0;
+}
+
+int patch_guards_hold(const struct json *doc, const struct patch *p)
+{
+    for (int i = 0; i < p->guard_count; i++)
+        if (!patch_guard_holds(json_get(doc, p->guards[i].path), p->guards[i].value)) return 0;
+    return 1;
+}
+
+/* Of two paths, is one inside the other? */
+static int is_nested(const char *a, const char *b)
+{
+    size_t len = strlen(a);
+
+    return !strncmp(a, b, len) && b[len] == '.';
+}
+
+int patch_is_sound(const struct patch *p)
+{
+    struct patch_parents parents;
+
+    if (p->overflow || !patch_parents(p, &parents)) return 0;
+    for (int i = 0; i < p->field_count; i++)
+        for (int k = 0; k < p->field_count; k++)
+            if (is_nested(p->fields[i].path, p->fields[k].path)) return 0;
+    return 1;
+}
+
+/* Parents that are missing, or are no objects, are made; for an unset there is then nothing to do. */
+int patch_apply_field(struct json *doc, const struct patch_field *field)
+{
+    struct json *at = doc;
+    const char *path = field->path, *dot;
+    char key[PATH_KEY_BYTES];
+
+    for (; (dot = strchr(path, '.')); path = dot + 1) {
+        if ((size_t)(dot - path) >= sizeof key) return 0;
+        memcpy(key, path, (size_t)(dot - path));
+        key[dot - path] = '\0';
+        if (json_type(json_member(at, key)) != JSON_OBJECT) {
+            if (field->op == PATCH_UNSET) return 1;
+            json_set(at, key, json_object_new());
+        }
+        at = (struct json *)(uintptr_t)json_member(at, key); /* part of doc, which is ours to change */
+        if (json_type(at) != JSON_OBJECT) return 0;
+    }
+    if (field->op == PATCH_UNSET) {
+        json_remove(at, path);
+        return 1;
+    }
+    json_set(at, path, json_copy(field->value));
+    return json_type(json_member(at, path)) == json_type(field->value);
+}
+
+int patch_apply(struct json *doc, const struct patch *p)
+{
+    int done = 1;
+
+    for (int i = 0; done && i < p->field_count; i++)
+        done = patch_apply_field(doc, &p->fields[i]);
+    return done;
+}
+
+int patch_blocked(const struct patch *p, const struct json *doc, struct patch_parents *blocked)
+{
+    struct patch_parents parents;
+    char path[PATH_KEY_BYTES];
+
+    blocked->count = 0;
+    if (!patch_parents(p, &parents)) return 0;
+    for (int i = 0; i < parents.count; i++) {
+        const struct patch_parent *parent = &parents.list[i];
+        enum json_type type;
+
+        if (parent->len >= sizeof path) return 0;
+        memcpy(path, parent->path, parent->len);
+        path[parent->len] = '\0';
+        type = json_type(json_get(doc, path));
+        if (type != JSON_ABSENT && type != JSON_OBJECT) blocked->list[blocked->count++] = *parent;
+    }
+    return 1;
 }

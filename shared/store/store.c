@@ -108,7 +108,9 @@ enum err_code store_scan(struct store *store, const char *platform, const struct
 
 enum err_code store_update(struct store *store, const struct account_id *id, const struct patch *patch, struct err *err)
 {
-    if (patch->overflow) return err_set(err, ERR_INTERNAL, id->text, "a patch of more than %d fields", PATCH_MAX);
+    if (!patch_is_sound(patch))
+        return err_set(err, ERR_INTERNAL, id->text, "a patch of more than %d fields, or of one inside another",
+                       PATCH_MAX);
     return store->backend->update(store->state, id, patch, err);
 }
 
@@ -142,30 +144,32 @@ enum err_code store_meta_get(struct store *store, const char *name, struct json 
 int store_give(struct json *doc, store_account_fn *fn, void *arg)
 {
     struct account account;
+    struct account_id id;
     struct err err = {0};
 
+    id_parse(json_member(doc, "_id"), &id, NULL);
     if (account_parse(doc, &account, &err) == ERR_OK) {
         if (account.fault[0])
-            log_warn("TOKEN HEALTH", "an odd field of an account is passed over", LOG_S("account", account.id.text),
+            log_warn("TOKEN HEALTH", "an odd field of an account is passed over", LOG_S("account", id.text),
                      LOG_S("field", account.fault));
         return fn(arg, &account);
     }
-    log_warn("TOKEN HEALTH", "an account document cannot be read", LOG_S("account", err.place), LOG_S("why", err.text));
+    log_warn("TOKEN HEALTH", "an account document cannot be read", LOG_S("account", id.text), LOG_S("why", err.text));
     return 1;
 }
 
-void store_count_state(struct store_counts *counts, const char *word, int64_t n)
+void store_count_word(struct store_word *list, int *count, const char *word, int64_t n)
 {
-    int i = counts->state_count < 16 ? counts->state_count++ : 15;
+    static const char other[] = "other";
+    int i;
 
-    snprintf(counts->by_state[i].word, sizeof counts->by_state[i].word, "%s", word);
-    counts->by_state[i].count += n;
-}
-
-void store_count_status(struct store_counts *counts, const char *word, int64_t n)
-{
-    int i = counts->status_count < 16 ? counts->status_count++ : 15;
-
-    snprintf(counts->by_status[i].word, sizeof counts->by_status[i].word, "%s", word);
-    counts->by_status[i].count += n;
+    if (strlen(word) >= sizeof list->word) word = other;
+    for (i = 0; i < *count && strcmp(list[i].word, word) != 0; i++)
+        ;
+    if (i == *count && i >= STORE_WORDS_MAX - 1 && word != other) {
+        store_count_word(list, count, other, n); /* the last entry is kept for it */
+        return;
+    }
+    if (i == *count) snprintf(list[(*count)++].word, sizeof list->word, "%s", word);
+    list[i].count += n;
 }

@@ -31,8 +31,8 @@ extern const struct store_backend store_sqlite, store_mongo;
 /** store_give(doc, fn, arg): parse ${doc} (taken) and hand it over; 1 to go on, 0 when ${fn} wants no more. A document that cannot be
  *  parsed is said in the log and passed over. */
 int store_give(struct json *doc, store_account_fn *fn, void *arg);
-/** store_count_word(counts list, word, n): add to a group of store_counts; those that do not fit go to the last. */
-void store_count_state(struct store_counts *counts, const char *word, int64_t n);
-void store_count_status(struct store_counts *counts, const char *word, int64_t n);
+/** store_count_word(list, &count, word, n): add ${n} to the word's entry of a list of STORE_WORDS_MAX. Words that are too long, or too
+ *  many, are counted as "other". */
+void store_count_word(struct store_word *list, int *count, const char *word, int64_t n);
 
 #endif

@@ -313,7 +313,7 @@ static enum err_code sqlite_scan(void *state, const char *platform, const struct
     page->count = rows.count;
     if (last[0]) {
         page->last.type = last[0] == 'o' ? ID_OBJECTID : last[0] == 'n' ? ID_NUMBER : ID_STRING;
-        snprintf(page->last.text, sizeof page->last.text, "%s", last + 2);
+        snprintf(page->last.text, sizeof page->last.text, "%.*s", LIMIT_ID_BYTES - 1, last + 2);
     }
     give_rows(&rows, rc == ERR_OK ? fn : NULL, arg);
     return rc;
@@ -367,39 +367,6 @@ static enum err_code write_doc(struct sqlite_store *s, enum statement which, con
     return rc;
 }
 
-static int guards_hold(const struct json *doc, const struct patch *patch)
-{
-    for (int i = 0; i < patch->guard_count; i++) {
-        const struct json *now = json_get(doc, patch->guards[i].path);
-        int absent = json_type(now) == JSON_ABSENT || json_type(now) == JSON_NULL;
-
-        if (patch->guards[i].op == PATCH_UNSET ? !absent : !json_equal(now, patch->guards[i].value)) return 0;
-    }
-    return 1;
-}
-
-/* Parents that are missing, or are no objects, are made; for an unset there is then nothing to do. */
-static void apply_field(struct json *doc, const struct patch_field *field)
-{
-    struct json *at = doc;
-    const char *path = field->path, *dot;
-    char key[128];
-
-    while ((dot = strchr(path, '.'))) {
-        snprintf(key, sizeof key, "%.*s", (int)(dot - path), path);
-        if (json_type(json_member(at, key)) != JSON_OBJECT) {
-            if (field->op == PATCH_UNSET) return;
-            json_set(at, key, json_object_new());
-        }
-        at = (struct json *)(uintptr_t)json_member(at, key);
-        path = dot + 1;
-    }
-    if (field->op == PATCH_UNSET)
-        json_remove(at, path);
-    else
-        json_set(at, path, json_copy(field->value));
-}
-
 static enum err_code read_doc(struct sqlite_store *s, const struct account_id *id, struct json **doc, struct err *err)
 {
     char key[KEY_BYTES];
@@ -427,10 +394,9 @@ static enum err_code update_locked(struct sqlite_store *s, const struct account_
     struct json *doc = NULL;
     enum err_code rc = read_doc(s, id, &doc, err);
 
-    if (rc == ERR_OK && !guards_hold(doc, patch))
+    if (rc == ERR_OK && !patch_guards_hold(doc, patch))
         rc = err_set(err, ERR_CONFLICT, id->text, "the account was changed meanwhile");
-    for (int i = 0; rc == ERR_OK && i < patch->field_count; i++)
-        apply_field(doc, &patch->fields[i]);
+    if (rc == ERR_OK && !patch_apply(doc, patch)) rc = err_set(err, ERR_NOMEM, id->text, "no memory for the account");
     if (rc == ERR_OK) rc = write_doc(s, UPDATE_DOC, doc, err);
     json_free(doc);
     return rc;
@@ -474,7 +440,7 @@ static enum err_code sqlite_count(void *state, const char *platform, struct stor
     struct sqlite_store *s = state;
     sqlite3_stmt *st;
     enum err_code rc = get(s, COUNT, &st, err);
-    int result, i;
+    int result;
 
     if (rc != ERR_OK) return rc;
     bind_text(st, 1, platform);
@@ -486,18 +452,8 @@ static enum err_code sqlite_count(void *state, const char *platform, struct stor
         counts->total += n;
         counts->active += sqlite3_column_int(st, 0) ? n : 0;
         counts->needs_reconnection += sqlite3_column_int(st, 1) ? n : 0;
-        for (i = 0; i < counts->state_count && strcmp(counts->by_state[i].word, state_word) != 0; i++)
-            ;
-        if (i < counts->state_count)
-            counts->by_state[i].count += n;
-        else
-            store_count_state(counts, state_word, n);
-        for (i = 0; i < counts->status_count && strcmp(counts->by_status[i].word, status) != 0; i++)
-            ;
-        if (i < counts->status_count)
-            counts->by_status[i].count += n;
-        else
-            store_count_status(counts, status, n);
+        store_count_word(counts->by_state, &counts->state_count, state_word, n);
+        store_count_word(counts->by_status, &counts->status_count, status, n);
     }
     done(st);
     return result == SQLITE_DONE ? ERR_OK : fail(s, result, err);
