@@ -55,7 +55,7 @@ static int explain(const struct ctl *ctl, const struct login *login, const struc
     login_classify(login, q->kind, &q->answer, &f);
     class = reason_class(f.reason);
     obs.reason = f.reason;
-    verdict_decide(&before, &obs, 1, &settings, &after);
+    verdict_decide(&before, &obs, &(struct moment){.at_ms = 1}, &settings, &after);
     json_set(j, "platform", json_new_string(q->platform));
     json_set(j, "login", json_new_string(login_name(login)));
     json_set(j, "reason", json_new_string(reason_word(f.reason)));

@@ -10,7 +10,6 @@ void job_observe(const struct job *job, enum reason reason, const char *rule, st
     obs->reason = reason;
     obs->rule = rule;
     obs->print = job->intake.print;
-    obs->expires_at_ms = job->account.expires_at_ms;
 }
 
 void job_conclude(struct job *job)

@@ -126,13 +126,13 @@ static enum err_code write_back(struct job *job, const struct observation *obs, 
 void job_decide(struct job *job, const struct observation *obs)
 {
     struct validate_result *r = &job->result;
-    int64_t now_ms = clock_now_ms();
+    const struct moment now = moment_now();
     char print[PRINT_BYTES];
 
     r->source = SOURCE_PROVIDER;
     if (!job->asked) r->source = SOURCE_STORE;
     r->expires_at_ms = job->account.expires_at_ms;
-    r->state_changed = verdict_decide(&job->before, obs, now_ms, &job->v->settings, &r->verdict);
+    r->state_changed = verdict_decide(&job->before, obs, &now, &job->v->settings, &r->verdict);
     if (obs->disconnected) {
         r->state_changed = 0;
         put_cache(job, 0);

@@ -31,7 +31,7 @@ int job_refresh(struct job *job)
     struct err err = {0};
 
     if (!job->options.refresh || job->finding.reason != REASON_OK) return 0;
-    if (!refresh_is_due(policy, job->account.expires_at_ms, job->before.token_since_ms, spread, clock_now_ms()))
+    if (!refresh_is_due(policy, job->account.expires_at_ms, job->before.token_since.at_ms, spread, clock_now_ms()))
         return 0;
     if (job_call(job, REQUEST_REFRESH, refreshed, &err) == ERR_OK) return 1;
     job_count(job, COUNT_refresh_failures);

@@ -1,7 +1,8 @@
 #include "health/verdict.h"
-#include "base/clock.h"
-#include <stdio.h>
+#include "store/account.h"
 #include <string.h>
+
+enum { CONFIRMATIONS_MAX = 1000 /* more in a document is damage */ };
 
 static const char *const state_words[STATE_COUNT] = {"unknown", "healthy", "expiring",
                                                      "limited", "broken",  "disconnected"};
@@ -87,109 +88,120 @@ static int asks_for_user(enum action action)
 
 static void put_text(char *out, size_t size, const char *text)
 {
-    snprintf(out, size, "%s", text ? text : "");
+    size_t len = text ? strnlen(text, size - 1) : 0;
+
+    if (len) memcpy(out, text, len);
+    out[len] = '\0';
 }
 
-/* The application saved another envelope: what we knew was about the old one. */
-static void forget_old_token(struct verdict *v, const char *print, int64_t now_ms)
+/* The application saved another token: what we knew was about the old one. The first token that we ever see of an account may
+ * be old, and gets no grace. */
+static void forget_old_token(struct verdict *v, const char *print, const struct moment *now)
 {
-    int had_one = v->print[0] != '\0';
+    int known = v->print[0] || v->checked_at_ms || v->attempted_at_ms;
+    struct verdict fresh = {.action = ACTION_WAIT, .needs_reconnection = v->needs_reconnection};
 
-    v->state = STATE_UNKNOWN;
-    v->reason = REASON_NONE;
-    v->action = ACTION_WAIT;
-    v->checked_at_ms = 0;
-    v->confirmations = 0;
-    v->confirmed_at_ms = 0;
-    v->attempt_reason = REASON_NONE;
-    v->attempted_at_ms = 0;
-    v->rule[0] = '\0';
-    put_text(v->print, sizeof v->print, print);
-    v->token_since_ms = had_one ? now_ms : 0;
+    put_text(fresh.print, sizeof fresh.print, print);
+    if (known) fresh.token_since = *now;
+    *v = fresh;
 }
 
-static void note_attempt(struct verdict *v, const struct observation *obs, int64_t now_ms)
+static void note_attempt(struct verdict *v, const struct observation *obs, const struct moment *now)
 {
     v->attempt_reason = obs->reason;
-    v->attempted_at_ms = now_ms;
+    v->attempted_at_ms = now->at_ms;
+    put_text(v->attempt_rule, sizeof v->attempt_rule, obs->rule);
     if (v->state == STATE_UNKNOWN) v->action = reason_action(obs->reason);
 }
 
-static void accept(struct verdict *v, const struct observation *obs, int64_t now_ms)
+static void settle(struct verdict *v, const struct observation *obs, const struct moment *now)
 {
     v->reason = obs->reason;
     v->state = consequences[obs->reason].state;
     v->action = consequences[obs->reason].action;
+    put_text(v->rule, sizeof v->rule, obs->rule);
+    v->checked_at_ms = now->at_ms;
+    v->attempt_reason = REASON_NONE;
+    v->attempt_rule[0] = '\0';
+    v->attempted_at_ms = 0;
+}
+
+static void restart_count(struct verdict *v)
+{
+    v->confirmations = 0;
+    v->confirmed = (struct moment){0};
+}
+
+static void accept(struct verdict *v, const struct observation *obs, const struct moment *now)
+{
+    settle(v, obs, now);
     if (v->state == STATE_HEALTHY && obs->expiring) {
         v->state = STATE_EXPIRING;
         v->action = ACTION_REFRESH;
     }
-    v->confirmations = 0;
-    v->confirmed_at_ms = 0;
+    restart_count(v);
     v->needs_reconnection = 0;
-    v->checked_at_ms = now_ms;
-    v->attempt_reason = REASON_NONE;
-    v->attempted_at_ms = 0;
 }
 
-static void condemn(struct verdict *v, const struct observation *obs, int64_t now_ms,
+static void condemn(struct verdict *v, const struct observation *obs, const struct moment *now,
                     const struct verdict_settings *set)
 {
-    /* A clock that went back must not hold a confirmation up for ever. */
-    int apart = v->confirmed_at_ms == 0 || now_ms - v->confirmed_at_ms >= set->confirm_interval_ms ||
-                now_ms < v->confirmed_at_ms;
+    int64_t elapsed_ms = v->confirmations ? moment_elapsed_ms(&v->confirmed, now) : 0;
 
-    if (v->state != STATE_BROKEN || !asks_for_user(consequences[obs->reason].action)) v->confirmations = 0, apart = 1;
-    v->state = STATE_BROKEN;
-    v->reason = obs->reason;
-    v->action = consequences[obs->reason].action;
-    v->checked_at_ms = now_ms;
-    v->attempt_reason = REASON_NONE;
-    v->attempted_at_ms = 0;
-    if (!asks_for_user(v->action)) return;
-    if (apart) {
+    settle(v, obs, now);
+    if (!asks_for_user(v->action)) {
+        restart_count(v);
+        return;
+    }
+    if (elapsed_ms < 0) {
+        v->confirmed = *now;
+    } else if (v->confirmations == 0 || elapsed_ms >= set->confirm_interval_ms) {
         if (v->confirmations < set->confirmations) v->confirmations++;
-        v->confirmed_at_ms = now_ms;
+        v->confirmed = *now;
     }
     if (v->confirmations >= set->confirmations) v->needs_reconnection = 1;
 }
 
-static int in_grace(const struct verdict *v, int64_t now_ms, const struct verdict_settings *set)
+static int in_grace(struct verdict *v, const struct moment *now, const struct verdict_settings *set)
 {
-    return v->token_since_ms && now_ms >= v->token_since_ms && now_ms - v->token_since_ms < set->reconnect_grace_ms;
+    int64_t elapsed_ms;
+
+    if (!v->token_since.at_ms) return 0;
+    elapsed_ms = moment_elapsed_ms(&v->token_since, now);
+    if (elapsed_ms < 0) v->token_since = *now;
+    return elapsed_ms < set->reconnect_grace_ms;
 }
 
-int verdict_decide(const struct verdict *old, const struct observation *obs, int64_t now_ms,
+int verdict_decide(const struct verdict *old, const struct observation *obs, const struct moment *now,
                    const struct verdict_settings *settings, struct verdict *out)
 {
-    struct verdict before = *old;
+    const struct verdict before = *old;
     const char *print = obs->print ? obs->print : "";
 
-    if (out != old) *out = *old;
+    *out = before;
     if (obs->disconnected) {
         out->state = STATE_DISCONNECTED;
         out->reason = REASON_NONE;
         out->action = ACTION_NONE;
         return 0;
     }
-    if (out->state == STATE_DISCONNECTED) out->state = STATE_UNKNOWN;
-    if (strcmp(out->print, print) != 0) forget_old_token(out, print, now_ms);
+    if (strcmp(out->print, print) != 0) forget_old_token(out, print, now);
     switch (reason_class(obs->reason)) {
     case CLASS_INCONCLUSIVE:
-        note_attempt(out, obs, now_ms);
+        note_attempt(out, obs, now);
         break;
     case CLASS_ACCEPTED:
-        accept(out, obs, now_ms);
+        accept(out, obs, now);
         break;
     case CLASS_DEFINITIVE:
-        if (in_grace(out, now_ms, settings))
-            note_attempt(out, obs, now_ms);
+        if (in_grace(out, now, settings))
+            note_attempt(out, obs, now);
         else
-            condemn(out, obs, now_ms, settings);
+            condemn(out, obs, now, settings);
         break;
     }
-    put_text(out->rule, sizeof out->rule, obs->rule);
-    return out->state != before.state || out->reason != before.reason;
+    return out->state != before.state || out->reason != before.reason ||
+           out->needs_reconnection != before.needs_reconnection;
 }
 
 int verdict_unconfirmed(const struct verdict *v, const struct verdict_settings *settings)
@@ -204,12 +216,17 @@ int verdict_blocks(enum state state, enum action action)
 
 static int64_t date_at(const struct json *health, const char *path)
 {
-    const struct json *date = json_get(health, path);
-    const char *text = json_string(date);
     int64_t at_ms = 0;
 
-    if (!text) text = json_string(json_member(date, "$date"));
-    return text && clock_parse(text, &at_ms) ? at_ms : 0;
+    return account_date(json_get(health, path), &at_ms) && at_ms > 0 ? at_ms : 0;
+}
+
+static struct moment moment_at(const struct json *health, const char *date, const char *clock)
+{
+    struct moment m = {.at_ms = date_at(health, date)};
+
+    if (m.at_ms) moment_parse_clock(json_string(json_get(health, clock)), &m);
+    return m;
 }
 
 static enum reason reason_at(const struct json *health, const char *path)
@@ -220,25 +237,44 @@ static enum reason reason_at(const struct json *health, const char *path)
     return text && reason_parse(text, &reason) ? reason : REASON_NONE;
 }
 
-void verdict_parse(const struct json *health, struct verdict *v)
+static void text_at(const struct json *health, const char *path, char *out, size_t size)
+{
+    put_text(out, size, json_string(json_get(health, path)));
+}
+
+static void parse_decision(const struct json *health, struct verdict *v)
 {
     int64_t n = 0;
+    int fits;
 
-    memset(v, 0, sizeof *v);
-    v->action = ACTION_WAIT;
-    if (json_type(health) != JSON_OBJECT) return;
     v->reason = reason_at(health, "reason");
     if (!state_parse(json_string(json_get(health, "state")), &v->state)) v->state = STATE_UNKNOWN;
-    v->action = v->state == STATE_EXPIRING       ? ACTION_REFRESH
-                : v->state == STATE_UNKNOWN      ? ACTION_WAIT
-                : v->state == STATE_DISCONNECTED ? ACTION_NONE
-                                                 : reason_action(v->reason);
+    fits = reason_class(v->reason) != CLASS_INCONCLUSIVE &&
+           (v->state == consequences[v->reason].state || (v->state == STATE_EXPIRING && v->reason == REASON_OK));
+    if (!fits) {
+        v->state = STATE_UNKNOWN;
+        v->reason = REASON_NONE;
+        return;
+    }
+    v->action = v->state == STATE_EXPIRING ? ACTION_REFRESH : reason_action(v->reason);
     v->checked_at_ms = date_at(health, "checkedAt");
-    v->confirmed_at_ms = date_at(health, "confirmedAt");
-    if (json_int(json_get(health, "confirmations"), &n) && n >= 0 && n <= 1000) v->confirmations = (int)n;
+    text_at(health, "rule", v->rule, sizeof v->rule);
+    if (v->state != STATE_BROKEN) return;
+    v->confirmed = moment_at(health, "confirmedAt", "confirmedClock");
+    if (v->confirmed.at_ms && json_int(json_get(health, "confirmations"), &n) && n > 0 && n <= CONFIRMATIONS_MAX)
+        v->confirmations = (int)n;
+}
+
+void verdict_parse(const struct json *health, struct verdict *v)
+{
+    *v = (struct verdict){.action = ACTION_WAIT};
+    if (json_type(health) != JSON_OBJECT) return;
+    text_at(health, "print", v->print, sizeof v->print);
+    v->token_since = moment_at(health, "tokenSince", "tokenSinceClock");
+    parse_decision(health, v);
     v->attempt_reason = reason_at(health, "lastAttempt.reason");
+    if (v->attempt_reason == REASON_NONE) return;
     v->attempted_at_ms = date_at(health, "lastAttempt.at");
-    v->token_since_ms = date_at(health, "tokenSince");
-    put_text(v->print, sizeof v->print, json_string(json_get(health, "print")));
-    put_text(v->rule, sizeof v->rule, json_string(json_get(health, "rule")));
+    text_at(health, "lastAttempt.rule", v->attempt_rule, sizeof v->attempt_rule);
+    if (v->state == STATE_UNKNOWN) v->action = reason_action(v->attempt_reason);
 }

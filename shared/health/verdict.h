@@ -1,10 +1,18 @@
 /* The verdict state machine (DESIGN 4): (what was known, what was learnt, now, settings) → what is known now.
- * Pure: no I/O, no clock. Rules: only a definitive or accepting answer changes a state; an inconclusive one is kept beside it as
- * lastAttempt; needsReconnection needs confirmed definitive answers at least confirm_interval apart; it falls as soon as the
- * account is healthy; a new envelope by the application drops what was known of the old one. */
+ * Pure: no I/O, no clock. Rules:
+ * - Only a definitive or accepting answer changes a state; an inconclusive one is kept beside it as lastAttempt.
+ * - A definitive answer that asks for the user (every one but undecryptable, also missing_token and identity_mismatch) turns
+ *   needsReconnection on once ${confirmations} of them about the same stored token are counted, each at least confirm_interval
+ *   after the one counted before, with no acceptance between. Clocks that are set do not shorten the interval (moment.h);
+ *   where they contradict each other the interval starts again.
+ * - undecryptable says nothing of the token: it is the operator's, counts for nothing, and leaves needsReconnection as it is.
+ * - An accepting answer turns needsReconnection off and forgets the count, at once.
+ * - A token that the application changed (another print) drops what was known; needsReconnection stays what it is until
+ *   something is decided about the new one. For reconnect_grace after its first sight bad answers are attempts only. */
 #ifndef TH_VERDICT_H
 #define TH_VERDICT_H
 #include "base/json.h"
+#include "health/moment.h"
 #include "provider/provider.h"
 #include <stdint.h>
 
@@ -57,37 +65,38 @@ struct verdict {
     enum state state;
     enum reason reason;
     enum action action;
-    int64_t checked_at_ms;   /* last answer that decided */
-    int confirmations;       /* definitive bad answers so far, counted only confirm_interval apart */
-    int64_t confirmed_at_ms; /* when the last of them was counted */
+    char rule[RULE_NAME_BYTES]; /* that decided */
+    int64_t checked_at_ms;      /* last answer that decided */
+    int confirmations;          /* definitive bad answers counted so far */
+    struct moment confirmed;    /* when the last of them was counted */
     int needs_reconnection;
-    enum reason attempt_reason; /* last inconclusive attempt; REASON_NONE: none since the last decision */
+    enum reason attempt_reason; /* the last attempt that decided nothing; REASON_NONE: none since the last decision */
+    char attempt_rule[RULE_NAME_BYTES];
     int64_t attempted_at_ms;
-    char print[48];         /* base64 of the fingerprint of the judged envelope; "" unknown */
-    int64_t token_since_ms; /* when this envelope was first seen; 0: before we came */
-    char rule[RULE_NAME_BYTES];
+    char print[48]; /* fingerprint of the stored token that was judged; "" nothing was stored, or not known */
+    struct moment token_since; /* when this token was first seen in place of another; never: it was there before us */
 };
 
 /** What was learnt just now. */
 struct observation {
     enum reason reason;
-    const char *rule;      /* may be "" */
-    const char *print;     /* fingerprint of the envelope that was judged; "" if there is none */
-    int64_t expires_at_ms; /* of the token, 0 unknown */
-    int expiring;          /* accepted, inside the refresh window, and refreshing does not work */
-    int disconnected;      /* isActive is false: nothing was asked */
+    const char *rule;  /* may be "" or NULL */
+    const char *print; /* fingerprint of what is stored; "" or NULL if nothing is */
+    int expiring;      /* accepted, inside the refresh window, and refreshing does not work */
+    int disconnected;  /* isActive is false: nothing was asked */
 };
 
-/** verdict_decide(old, obs, now_ms, settings, out): out may be old. old->needs_reconnection is the document's
- *  present value. Returns 1 when the state or reason changed (an event), else 0. */
-int verdict_decide(const struct verdict *old, const struct observation *obs, int64_t now_ms,
+/** verdict_decide(old, obs, now, settings, out): out may be old. old->needs_reconnection is the document's
+ *  present value. Returns 1 when state, reason or needs_reconnection changed (an event), else 0. */
+int verdict_decide(const struct verdict *old, const struct observation *obs, const struct moment *now,
                    const struct verdict_settings *settings, struct verdict *out);
 /** verdict_unconfirmed(v, settings): broken by a reason that asks for the user, but not yet confirmed: ask again soon. */
 int verdict_unconfirmed(const struct verdict *v, const struct verdict_settings *settings);
 /** verdict_blocks(v_state, v_action): would `enforce` refuse this: broken and only the user can help. */
 int verdict_blocks(enum state state, enum action action);
 
-/** verdict_parse(health, v): from the document's tokenHealth (NULL allowed); odd fields count as absent. */
+/** verdict_parse(health, v): from the document's tokenHealth (NULL allowed); odd fields count as absent, a state that does not
+ *  follow from its reason as unknown. Leaves needs_reconnection 0: that is a field of the application's document. */
 void verdict_parse(const struct json *health, struct verdict *v);
 
 #endif

@@ -159,6 +159,14 @@ static void put_status(const struct writeback *w, struct patch *patch, int *fixe
     *fixed |= w->intake->faults & FAULT_NO_COMPANIONS;
 }
 
+static void put_moment(struct patch *patch, const char *date, const char *clock, const struct moment *m)
+{
+    char text[MOMENT_CLOCK_BYTES];
+
+    patch_set_date(patch, date, m->at_ms);
+    patch_set_string(patch, clock, m->at_ms ? moment_print_clock(m, text) : NULL);
+}
+
 static void put_health(const struct verdict *v, const char *print, struct patch *patch)
 {
     patch_set_string(patch, "tokenHealth.state", state_word(v->state));
@@ -168,13 +176,14 @@ static void put_health(const struct verdict *v, const char *print, struct patch 
     patch_set_string(patch, "tokenHealth.print", print);
     patch_set_int(patch, "tokenHealth.confirmations", v->confirmations);
     patch_set_date(patch, "tokenHealth.checkedAt", v->checked_at_ms);
-    patch_set_date(patch, "tokenHealth.confirmedAt", v->confirmed_at_ms);
-    patch_set_date(patch, "tokenHealth.tokenSince", v->token_since_ms);
+    put_moment(patch, "tokenHealth.confirmedAt", "tokenHealth.confirmedClock", &v->confirmed);
+    put_moment(patch, "tokenHealth.tokenSince", "tokenHealth.tokenSinceClock", &v->token_since);
     if (v->attempt_reason == REASON_NONE) {
         patch_unset(patch, "tokenHealth.lastAttempt");
         return;
     }
     patch_set_string(patch, "tokenHealth.lastAttempt.reason", reason_word(v->attempt_reason));
+    patch_set_string(patch, "tokenHealth.lastAttempt.rule", v->attempt_rule);
     patch_set_date(patch, "tokenHealth.lastAttempt.at", v->attempted_at_ms);
 }
 
