@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "base/secret.h"
+#include "base/version.h"
 #include "monitor.h"
 #include <getopt.h>
 #include <stdio.h>
@@ -34,7 +35,7 @@ int main(int argc, char **argv)
         if (opt == 'c') path = optarg;
         if (opt == 'o') once = 1;
         if (opt == 'k') check = 1;
-        if (opt == 'V') return puts("token-health-monitor 0.1.0") < 0;
+        if (opt == 'V') return puts("token-health-monitor " TOKEN_HEALTH_VERSION) < 0;
         if (opt == 'h') return fputs(usage, stdout) < 0;
         if (opt == '?') return fputs(usage, stderr), 2;
     }

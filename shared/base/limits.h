@@ -4,16 +4,19 @@
 #define TH_LIMITS_H
 
 enum {
-    LIMIT_TOKEN_BYTES = 8192,          /* a token in the clear */
-    LIMIT_ENVELOPE_BYTES = 32768,      /* an envelope as JSON text */
-    LIMIT_KDF_ITERATIONS = 2000000,    /* DESIGN 3: a document must not burn a CPU */
-    LIMIT_ID_BYTES = 256,              /* account id, workspace id, with NUL */
-    LIMIT_PLATFORM_BYTES = 32,         /* platform name, with NUL */
-    LIMIT_NAME_BYTES = 256,            /* username and the like, with NUL */
-    LIMIT_REQUEST_BODY_BYTES = 65536,  /* larger: 413 */
-    LIMIT_REQUEST_TARGET_BYTES = 4096, /* path and query, each */
-    LIMIT_API_KEY_BYTES = 128,         /* Authorization value after "Bearer " */
-    LIMIT_API_KEYS = 1024,             /* keys in the key file */
+    LIMIT_TOKEN_BYTES = 8192,              /* a token in the clear */
+    LIMIT_ENVELOPE_BYTES = 32768,          /* an envelope as JSON text */
+    LIMIT_KDF_ITERATIONS = 2000000,        /* DESIGN 3: a document must not burn a CPU */
+    LIMIT_ID_BYTES = 256,                  /* account id, workspace id, with NUL */
+    LIMIT_PLATFORM_BYTES = 32,             /* platform name, with NUL */
+    LIMIT_NAME_BYTES = 256,                /* username and the like, with NUL */
+    LIMIT_REQUEST_BODY_BYTES = 65536,      /* larger: 413 */
+    LIMIT_REQUEST_DISCARD_BYTES = 1 << 20, /* of a body that is too large, read and thrown away before the answer */
+    LIMIT_REQUEST_TARGET_BYTES = 4096,     /* path and query, each */
+    LIMIT_REQUEST_STALL_S = 10,            /* a web server that stops in the middle of a request */
+    LIMIT_KEPT_CONNECTIONS = 64,           /* of web servers, each worker */
+    LIMIT_API_KEY_BYTES = 128,             /* Authorization value after "Bearer " */
+    LIMIT_API_KEYS = 1024,                 /* keys in the key file */
     LIMIT_KEY_FILE_BYTES = 1 << 20,
     LIMIT_JSON_DEPTH = 32,
     LIMIT_JSON_BYTES = 16 << 20, /* any JSON text that we parse */
