@@ -10,6 +10,24 @@ int exchange_may_see(const struct exchange *x, const char *workspace)
     return 0;
 }
 
+void exchange_deny(struct exchange *x)
+{
+    err_clear(&x->err);
+    err_set(&x->err, ERR_NOT_FOUND, NULL, "there is no such account or workspace");
+}
+
+int exchange_may_touch(struct exchange *x, const char *account_id)
+{
+    char workspace[LIMIT_ID_BYTES] = "";
+    enum err_code rc = service_account_workspace(x->service, account_id, x->platform, workspace, &x->err);
+
+    /* Also what is wrong with an account tells that it is there. */
+    if (x->key->workspaces && rc != ERR_UNAVAILABLE && (!workspace[0] || !exchange_may_see(x, workspace)))
+        rc = ERR_NOT_FOUND;
+    if (rc == ERR_NOT_FOUND) exchange_deny(x);
+    return rc == ERR_OK;
+}
+
 enum err_code exchange_id(struct exchange *x, const char *member, char out[LIMIT_ID_BYTES])
 {
     const struct json *j = json_member(x->body, member);

@@ -26,11 +26,16 @@ typedef void handler_fn(struct exchange *x);
 
 /** exchange_may_see(x, workspace): is the workspace in the key's list? */
 int exchange_may_see(const struct exchange *x, const char *workspace);
+/** exchange_deny(x): 404 in the same words for what does not exist and for what the key may not see. */
+void exchange_deny(struct exchange *x);
+/** exchange_may_touch(x, account): is the account on the platform, and in one of the key's workspaces? Reads the store. 0: x->err
+ *  says why not; access is settled before anything else is said about the account. */
+int exchange_may_touch(struct exchange *x, const char *account_id);
 /** exchange_id(x, member, out): the body's member as an id text: a JSON string or whole number. ERR_OK, or x->err is set. */
 enum err_code exchange_id(struct exchange *x, const char *member, char out[LIMIT_ID_BYTES]);
 /** exchange_query(x, name, out): 1: the query's parameter, decoded; 0: absent; -1: x->err is set (twice, malformed, too long, empty). */
 int exchange_query(struct exchange *x, const char *name, char out[LIMIT_ID_BYTES]);
-/** url_decode(text, len, out, size): percent-decoding, strict: no NUL, no control characters, no bad escapes. 1 or 0. */
+/** url_decode(text, len, out, size): percent-decoding, strict: UTF-8, no NUL, no control characters, no bad escapes. 1 or 0. */
 int url_decode(const char *text, size_t len, char *out, size_t size);
 
 #define ROUTE(method, path, scope, function, summary) void function(struct exchange *x);

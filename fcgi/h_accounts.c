@@ -2,13 +2,6 @@
 #include "exchange.h"
 #include <string.h>
 
-/* The same words for what does not exist and for what the key may not see. */
-static void deny(struct exchange *x)
-{
-    err_clear(&x->err);
-    err_set(&x->err, ERR_NOT_FOUND, NULL, "there is no such account or workspace");
-}
-
 static struct json *issue_json(const struct account_report *r)
 {
     struct json *issue = json_object_new();
@@ -64,7 +57,7 @@ void h_validate(struct exchange *x)
         return;
     }
     if (!exchange_may_see(x, workspace)) {
-        deny(x);
+        exchange_deny(x);
         return;
     }
     if (service_validate(x->service, x->platform, workspace, forced, &list, &x->err) == ERR_OK) {
@@ -81,7 +74,7 @@ void h_status(struct exchange *x)
     struct totals totals;
 
     if (!exchange_may_see(x, x->argument)) {
-        deny(x);
+        exchange_deny(x);
         return;
     }
     if (service_status(x->service, x->platform, x->argument, &list, &x->err) == ERR_OK) {
@@ -92,23 +85,11 @@ void h_status(struct exchange *x)
     report_list_fini(&list);
 }
 
-/* May the key touch this account? Access is settled before anything else is said about it. */
-static int may_touch(struct exchange *x, const char *account_id)
-{
-    char workspace[LIMIT_ID_BYTES] = "";
-    enum err_code rc = service_account_workspace(x->service, account_id, x->platform, workspace, &x->err);
-
-    if ((rc == ERR_OK || rc == ERR_BAD_INPUT) && workspace[0] && !exchange_may_see(x, workspace)) rc = ERR_NOT_FOUND;
-    if ((rc == ERR_OK || rc == ERR_BAD_INPUT) && !workspace[0] && x->key && x->key->workspaces) rc = ERR_NOT_FOUND;
-    if (rc == ERR_NOT_FOUND) deny(x);
-    return rc == ERR_OK;
-}
-
 void h_fix(struct exchange *x)
 {
     struct account_report report = {0};
 
-    if (!may_touch(x, x->argument)) return;
+    if (!exchange_may_touch(x, x->argument)) return;
     if (service_fix(x->service, x->platform, x->argument, &report, &x->err) != ERR_OK) return;
     x->json = json_object_new();
     json_set(x->json, "success", json_new_bool(1));
@@ -122,7 +103,7 @@ void h_clear_cache(struct exchange *x)
     char account[LIMIT_ID_BYTES] = "";
     int one = json_member(x->body, "accountId") != NULL;
 
-    if (one && (exchange_id(x, "accountId", account) != ERR_OK || !may_touch(x, account))) return;
+    if (one && (exchange_id(x, "accountId", account) != ERR_OK || !exchange_may_touch(x, account))) return;
     if (!one && !(x->key->scopes & SCOPE_ADMIN)) {
         err_set(&x->err, ERR_FORBIDDEN, NULL, "clearing the whole cache needs the scope admin");
         return;

@@ -37,12 +37,6 @@ static int may_see_hash(const struct exchange *x, uint64_t workspace_hash)
     return 0;
 }
 
-static void deny(struct exchange *x)
-{
-    err_clear(&x->err);
-    err_set(&x->err, ERR_NOT_FOUND, NULL, "there is no such account or workspace");
-}
-
 static void say(struct exchange *x, const struct check_result *r)
 {
     const struct config *cfg = service_config(x->service);
@@ -54,11 +48,28 @@ static void say(struct exchange *x, const struct check_result *r)
                 action_word(r->action));
 }
 
+/* A cached verdict of somebody else's account goes the way of an unknown one, store included: not even the time it takes tells that
+ * it is there. And nobody makes us call a provider for an account that is not theirs. */
+static enum err_code ask(struct exchange *x, const struct question *q, struct check_result *result)
+{
+    int guarded = q->account && x->key->workspaces;
+
+    if (service_check_cached(x->service, x->platform, q->workspace, q->account, result) &&
+        (!guarded || may_see_hash(x, result->workspace_hash)))
+        return ERR_OK;
+    if (guarded && !exchange_may_touch(x, q->account) && x->err.code != ERR_UNAVAILABLE) return x->err.code;
+    err_clear(&x->err);
+    if (service_check(x->service, x->platform, q->workspace, q->account, result, &x->err) != ERR_OK) return x->err.code;
+    if (guarded && !may_see_hash(x, result->workspace_hash)) /* from the cache: the store is away */
+        return err_set(&x->err, ERR_UNAVAILABLE, NULL, "the account store cannot be reached");
+    return ERR_OK;
+}
+
 void h_check(struct exchange *x)
 {
     struct check_result result;
     struct question q = {0};
-    enum err_code rc = ERR_OK;
+    enum err_code rc;
 
     counter_add(service_cache(x->service), COUNT_checks, 1);
     if (!read_question(x, &q)) return;
@@ -67,24 +78,12 @@ void h_check(struct exchange *x)
         return;
     }
     if (q.workspace && !exchange_may_see(x, q.workspace)) {
-        deny(x);
+        exchange_deny(x);
         return;
     }
-    if (!service_check_cached(x->service, x->platform, q.workspace, q.account, &result)) {
-        char workspace[LIMIT_ID_BYTES] = "";
-
-        /* Nobody may make us call a provider for an account that is not theirs. */
-        if (q.account && x->key->workspaces)
-            rc = service_account_workspace(x->service, q.account, x->platform, workspace, NULL);
-        if (rc == ERR_OK && q.account && x->key->workspaces && !exchange_may_see(x, workspace)) rc = ERR_NOT_FOUND;
-        if (rc == ERR_OK || rc == ERR_UNAVAILABLE)
-            rc = service_check(x->service, x->platform, q.workspace, q.account, &result, &x->err);
-        else
-            err_set(&x->err, rc, NULL, "the account is not on this platform");
-    }
-    if (rc == ERR_OK && q.account && !may_see_hash(x, result.workspace_hash)) rc = ERR_NOT_FOUND;
+    rc = ask(x, &q, &result);
     if (rc == ERR_NOT_FOUND)
-        deny(x);
+        exchange_deny(x);
     else if (rc == ERR_OK)
         say(x, &result);
 }

@@ -1,6 +1,8 @@
 #include "listen.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +16,35 @@ int listen_given(int fd)
     socklen_t len = sizeof listening;
 
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening;
+}
+
+/* Any address as an IPv6 one (RFC 4291, 2.5.5.2: IPv4 mapped), so that each has one form. */
+static int parse_address(const char *text, struct in6_addr *out)
+{
+    char mapped[INET6_ADDRSTRLEN + 8];
+
+    if (inet_pton(AF_INET6, text, out) == 1) return 1;
+    snprintf(mapped, sizeof mapped, "::ffff:%s", text);
+    return inet_pton(AF_INET6, mapped, out) == 1;
+}
+
+int listen_peer_is_allowed(const struct sockaddr_storage *peer, const char *list)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address, allowed;
+
+    if (!list || peer->ss_family == AF_UNIX || peer->ss_family == AF_UNSPEC) return 1;
+    if (getnameinfo((const struct sockaddr *)peer, sizeof *peer, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0 ||
+        !parse_address(text, &address))
+        return 0;
+    while (*list) {
+        size_t len = strcspn(list, ", ");
+
+        snprintf(text, sizeof text, "%.*s", (int)len, list);
+        if (len && parse_address(text, &allowed) && !memcmp(&address, &allowed, sizeof address)) return 1;
+        list += len + strspn(list + len, ", ");
+    }
+    return 0;
 }
 
 static int somebody_listens(const struct sockaddr_un *address)
@@ -34,7 +65,7 @@ static enum err_code listen_unix(const char *path, unsigned mode, int backlog, i
 
     if (strlen(path) >= sizeof address.sun_path)
         return err_set(err, ERR_CONFIG, path, "a socket path has at most %zu bytes", sizeof address.sun_path - 1);
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     if (lstat(path, &st) == 0) {
         if (!S_ISSOCK(st.st_mode)) return err_set(err, ERR_CONFIG, path, "is there and no socket");
         if (somebody_listens(&address)) return err_set(err, ERR_CONFIG, path, "another process listens on this socket");

@@ -2,17 +2,48 @@
 #include "base/secret.h"
 #include "listen.h"
 #include "options.h"
-#include "prefork.h"
+#include "provider/provider.h"
 #include "worker.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static int fail(const struct err *err)
+/* What the configuration's own reader cannot know. */
+static enum err_code check_values(const struct config *cfg, unsigned *mode, struct err *err)
 {
-    fprintf(stderr, "token-health-fcgi: %s%s%s\n", err->place, err->place[0] ? ": " : "", err->text);
-    return EXIT_FAILURE;
+    if (secret_is_empty(&cfg->encryption_key))
+        return err_set(err, ERR_CONFIG, "[encryption]",
+                       "the application's master key is missing: set key_file, key or TOKEN_ENCRYPTION_KEY");
+    if (!config_parse_mode(cfg->socket_mode, mode))
+        return err_set(err, ERR_CONFIG, "[responder] socket_mode", "not octal permissions: %s", cfg->socket_mode);
+    return ERR_OK;
+}
+
+static enum err_code check_providers(const struct config *cfg, struct err *err)
+{
+    struct provider_set *set = NULL;
+    enum err_code rc = provider_set_load(cfg->provider_directory, cfg->provider_override_directory, &set, err);
+
+    provider_set_free(set);
+    if (rc == ERR_OK) puts("the configuration is good");
+    return rc;
+}
+
+static enum err_code run(struct config **cfg, const struct options *o, unsigned mode, int *status, struct err *err)
+{
+    const char *where = o->listen ? o->listen : listen_given(STDIN_FILENO) ? "fd:0" : (*cfg)->listen;
+    struct prefork_options options = {.config_path = o->config, .workers = o->workers, .listen_fd = -1};
+    char socket_path[256] = ""; /* a socket's path has at most 107 bytes */
+    int made = 0;
+    enum err_code rc = listen_open(where, mode, (int)(*cfg)->backlog, &options.listen_fd, &made, err);
+
+    if (rc != ERR_OK) return rc;
+    if (made) snprintf(socket_path, sizeof socket_path, "%s", where + strlen("unix:"));
+    *status = prefork_run(*cfg, &options, &worker_program);
+    *cfg = NULL;
+    if (made) unlink(socket_path);
+    return ERR_OK;
 }
 
 int main(int argc, char **argv)
@@ -20,29 +51,18 @@ int main(int argc, char **argv)
     struct options options;
     struct config *cfg = NULL;
     struct err err = {0};
-    char socket_path[4096] = "";
-    unsigned mode;
-    int fd, made = 0, status;
+    unsigned mode = 0;
+    int status = EXIT_SUCCESS;
+    enum err_code rc;
 
     secret_harden_process();
     if (!options_parse(argc, argv, &options, &status)) return status;
-    if (config_load(options.config, &cfg, &err) != ERR_OK) return fail(&err);
-    if (secret_is_empty(&cfg->encryption_key)) {
-        err_set(&err, ERR_CONFIG, "[encryption]",
-                "the application's master key is missing: set key_file, key or TOKEN_ENCRYPTION_KEY");
-        return fail(&err);
-    }
-    if (options.check) return puts("the configuration is good") < 0;
-    log_setup((enum log_level)cfg->log_level, (enum log_format)cfg->log_format);
-    if (!config_parse_mode(cfg->socket_mode, &mode)) {
-        err_set(&err, ERR_CONFIG, "[responder] socket_mode", "not octal permissions: %s", cfg->socket_mode);
-        return fail(&err);
-    }
-    if (options.workers) cfg->workers = options.workers;
-    if (!options.listen) options.listen = listen_given(STDIN_FILENO) ? "fd:0" : cfg->listen;
-    if (listen_open(options.listen, mode, (int)cfg->backlog, &fd, &made, &err) != ERR_OK) return fail(&err);
-    if (made) snprintf(socket_path, sizeof socket_path, "%s", options.listen + strlen("unix:"));
-    status = prefork_run(cfg, options.config, fd, worker_run);
-    if (made) unlink(socket_path);
-    return status;
+    rc = config_load(options.config, &cfg, &err);
+    if (rc == ERR_OK) rc = check_values(cfg, &mode, &err);
+    if (rc == ERR_OK) log_setup((enum log_level)cfg->log_level, (enum log_format)cfg->log_format);
+    if (rc == ERR_OK) rc = options.check ? check_providers(cfg, &err) : run(&cfg, &options, mode, &status, &err);
+    config_free(cfg);
+    if (rc == ERR_OK) return status;
+    fprintf(stderr, "token-health-fcgi: %s%s%s\n", err.place, err.place[0] ? ": " : "", err.text);
+    return EXIT_FAILURE;
 }

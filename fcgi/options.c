@@ -1,5 +1,6 @@
 #include "options.h"
 #include "base/limits.h"
+#include "base/version.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,7 @@ int options_parse(int argc, char **argv, struct options *o, int *status)
         if (opt == 'c') o->config = optarg;
         if (opt == 'l') o->listen = optarg;
         if (opt == 'k') o->check = 1;
-        if (opt == 'V') return say(stdout, "token-health-fcgi 0.1.0\n", 0, status);
+        if (opt == 'V') return say(stdout, "token-health-fcgi " TOKEN_HEALTH_VERSION "\n", 0, status);
         if (opt == 'h') return say(stdout, usage, 0, status);
         if (opt == '?') return say(stderr, usage, 2, status);
         if (opt == 'w') {

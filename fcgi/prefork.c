@@ -4,13 +4,14 @@
 #include "base/log.h"
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { YOUNG_MS = 10000, BACKOFF_MS = 1000, BACKOFF_MAX_MS = 30000, DRAIN_MS = 15000, TICK_MS = 100 };
+enum { YOUNG_MS = 10000, BACKOFF_MS = 1000, BACKOFF_MAX_MS = 30000, DRAIN_MS = 15000, TRIAL_MS = 30000, TICK_MS = 100 };
 
 struct slot {
     pid_t pid; /* 0: none */
@@ -19,25 +20,34 @@ struct slot {
 
 struct prefork {
     struct config *cfg;
-    const char *config_path;
-    int listen_fd;
-    prefork_worker_fn *worker;
+    const struct prefork_options *options;
+    const struct prefork_program *program;
     struct slot slots[LIMIT_WORKERS];
-    int count;
+    int count; /* slots beyond it are on their way out */
+    pid_t trial;
+    int trial_status;
+    int stop; /* SIGTERM or SIGINT came */
     sigset_t signals, before;
 };
 
-static void spawn(struct prefork *p, struct slot *slot)
+/* In the child: 0. Leaves by exit(): what a library or a sanitizer does at the end of a process is done. */
+static pid_t start_child(const struct prefork *p)
 {
     pid_t parent = getpid(), pid = fork();
 
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGTERM);
-        if (getppid() != parent) _exit(0);
-        sigprocmask(SIG_SETMASK, &p->before, NULL);
-        _exit(p->worker(p->cfg, p->listen_fd));
-    }
     if (pid < 0) log_error("TOKEN HEALTH", "a worker could not be started", LOG_S("why", strerror(errno)));
+    if (pid != 0) return pid;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) _exit(0);
+    sigprocmask(SIG_SETMASK, &p->before, NULL);
+    return 0;
+}
+
+static void spawn(const struct prefork *p, struct slot *slot)
+{
+    pid_t pid = start_child(p);
+
+    if (pid == 0) exit(p->program->run(p->cfg, p->options->listen_fd));
     slot->pid = pid > 0 ? pid : 0;
     slot->born_mono_ms = clock_mono_ms();
     slot->due_mono_ms = slot->born_mono_ms + BACKOFF_MS;
@@ -49,7 +59,7 @@ static void spawn_missing(struct prefork *p)
         if (p->slots[i].pid == 0 && clock_mono_ms() >= p->slots[i].due_mono_ms) spawn(p, &p->slots[i]);
 }
 
-static void obituary(struct prefork *p, struct slot *slot, int status)
+static void obituary(struct slot *slot, int status)
 {
     int64_t lived_ms = clock_mono_ms() - slot->born_mono_ms;
     int expected = WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -65,7 +75,6 @@ static void obituary(struct prefork *p, struct slot *slot, int status)
         slot->backoff_ms = slot->backoff_ms ? 2 * slot->backoff_ms : BACKOFF_MS;
     if (slot->backoff_ms > BACKOFF_MAX_MS) slot->backoff_ms = BACKOFF_MAX_MS;
     slot->due_mono_ms = clock_mono_ms() + slot->backoff_ms;
-    (void)p;
 }
 
 static int reap(struct prefork *p)
@@ -73,30 +82,55 @@ static int reap(struct prefork *p)
     int status, alive = 0;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        for (int i = 0; i < p->count; i++)
-            if (p->slots[i].pid == pid) obituary(p, &p->slots[i], status);
-    for (int i = 0; i < p->count; i++)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == p->trial) {
+            p->trial = 0;
+            p->trial_status = status;
+        }
+        for (int i = 0; i < LIMIT_WORKERS; i++)
+            if (p->slots[i].pid == pid) obituary(&p->slots[i], status);
+    }
+    for (int i = 0; i < LIMIT_WORKERS; i++)
         alive += p->slots[i].pid != 0;
     return alive;
 }
 
-static int wait_signal(const struct prefork *p, int64_t ms)
+/* A signal to stop is remembered, wherever it comes. */
+static int wait_signal(struct prefork *p, int64_t ms)
 {
     struct timespec timeout = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    int signo = sigtimedwait(&p->signals, NULL, &timeout);
 
-    return sigtimedwait(&p->signals, NULL, &timeout);
+    if (signo == SIGTERM || signo == SIGINT) p->stop = 1;
+    return signo;
+}
+
+/* The parent itself opens nothing, so a child finds out whether this configuration works. */
+static int trial(struct prefork *p, const struct config *cfg)
+{
+    int64_t end_ms = clock_mono_ms() + TRIAL_MS;
+
+    p->trial_status = -1;
+    p->trial = start_child(p);
+    if (p->trial == 0) exit(p->program->try_open(cfg));
+    if (p->trial < 0) p->trial = 0;
+    while (p->trial) {
+        if (p->stop || clock_mono_ms() >= end_ms) kill(p->trial, SIGKILL);
+        wait_signal(p, TICK_MS);
+        reap(p);
+    }
+    return WIFEXITED(p->trial_status) && WEXITSTATUS(p->trial_status) == 0;
 }
 
 static void drain(struct prefork *p)
 {
     int64_t end_ms = clock_mono_ms() + DRAIN_MS;
 
-    for (int i = 0; i < p->count; i++)
+    for (int i = 0; i < LIMIT_WORKERS; i++)
         if (p->slots[i].pid) kill(p->slots[i].pid, SIGTERM);
     while (reap(p) > 0 && clock_mono_ms() < end_ms)
         wait_signal(p, TICK_MS);
-    for (int i = 0; i < p->count; i++)
+    for (int i = 0; i < LIMIT_WORKERS; i++)
         if (p->slots[i].pid) {
             log_warn("TOKEN HEALTH", "a worker did not finish in time", LOG_I("pid", p->slots[i].pid));
             kill(p->slots[i].pid, SIGKILL);
@@ -107,19 +141,23 @@ static void drain(struct prefork *p)
 /* One by one, so that the others go on answering. */
 static void replace_workers(struct prefork *p)
 {
-    for (int i = 0; i < p->count; i++) {
+    for (int i = 0; i < LIMIT_WORKERS && !p->stop; i++) {
         int64_t end_ms = clock_mono_ms() + DRAIN_MS;
         pid_t old = p->slots[i].pid;
 
         if (old) kill(old, SIGTERM);
-        while (p->slots[i].pid == old && old && clock_mono_ms() < end_ms) {
-            wait_signal(p, TICK_MS / 10);
+        while (old && p->slots[i].pid == old && !p->stop) {
+            if (clock_mono_ms() >= end_ms) kill(old, SIGKILL);
+            wait_signal(p, TICK_MS);
             reap(p);
+            spawn_missing(p);
         }
-        if (p->slots[i].pid == old && old) kill(old, SIGKILL);
-        reap(p);
-        spawn_missing(p);
     }
+}
+
+static int wanted_workers(const struct prefork *p)
+{
+    return p->options->workers ? p->options->workers : (int)p->cfg->workers;
 }
 
 static void reload(struct prefork *p)
@@ -127,40 +165,56 @@ static void reload(struct prefork *p)
     struct config *fresh = NULL;
     struct err err = {0};
 
-    if (config_load(p->config_path, &fresh, &err) != ERR_OK) {
+    if (config_load(p->options->config_path, &fresh, &err) != ERR_OK) {
         log_error("TOKEN HEALTH", "the new configuration is not used", LOG_S("place", err.place),
                   LOG_S("why", err.text));
         return;
     }
+    if (!trial(p, fresh)) {
+        log_error("TOKEN HEALTH", "the new configuration is not used: no worker can be opened with it");
+        config_free(fresh);
+        return;
+    }
+    if (strcmp(fresh->listen, p->cfg->listen) != 0)
+        log_warn("TOKEN HEALTH", "another [responder] listen takes effect at the next start");
     config_free(p->cfg);
     p->cfg = fresh;
+    p->count = wanted_workers(p);
     log_setup((enum log_level)fresh->log_level, (enum log_format)fresh->log_format);
-    log_info("TOKEN HEALTH", "configuration read again", LOG_S("file", p->config_path));
+    log_info("TOKEN HEALTH", "configuration read again", LOG_S("file", p->options->config_path));
     replace_workers(p);
 }
 
-int prefork_run(struct config *cfg, const char *config_path, int listen_fd, prefork_worker_fn *worker)
+static void supervise(struct prefork *p)
+{
+    log_info("TOKEN HEALTH", "responder started", LOG_I("workers", p->count));
+    while (!p->stop) {
+        int signo;
+
+        spawn_missing(p);
+        signo = wait_signal(p, BACKOFF_MS);
+        reap(p);
+        if (signo == SIGHUP) reload(p);
+    }
+    drain(p);
+    log_info("TOKEN HEALTH", "responder stopped");
+}
+
+int prefork_run(struct config *cfg, const struct prefork_options *options, const struct prefork_program *program)
 {
     static struct prefork p;
-    int signo = 0;
+    int opens;
 
-    p = (struct prefork){.cfg = cfg, .config_path = config_path, .listen_fd = listen_fd, .worker = worker};
-    p.count = (int)cfg->workers;
+    p = (struct prefork){.cfg = cfg, .options = options, .program = program};
+    p.count = wanted_workers(&p);
     sigemptyset(&p.signals);
     sigaddset(&p.signals, SIGTERM);
     sigaddset(&p.signals, SIGINT);
     sigaddset(&p.signals, SIGHUP);
     sigaddset(&p.signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &p.signals, &p.before);
-    log_info("TOKEN HEALTH", "responder started", LOG_I("workers", p.count));
-    while (signo != SIGTERM && signo != SIGINT) {
-        spawn_missing(&p);
-        signo = wait_signal(&p, BACKOFF_MS);
-        reap(&p);
-        if (signo == SIGHUP) reload(&p);
-    }
-    drain(&p);
-    log_info("TOKEN HEALTH", "responder stopped");
+    opens = trial(&p, cfg);
+    if (opens && !p.stop) supervise(&p);
     config_free(p.cfg);
-    return 0;
+    return opens || p.stop ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,20 +1,18 @@
 #include "request.h"
-#include <errno.h>
+#include "base/secret.h"
+#include "lobby.h"
 #include <fcgiapp.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/random.h>
 #include <unistd.h>
 
+enum { ROLE_AUTHORIZER = 2 }; /* FastCGI specification 1.0, 5.1 */
+
 struct gateway {
     FCGX_Request fcgi;
-    int listen_fd, epoll_fd;
-    int kept_fd;                             /* the kept connection that epoll watches, -1: none */
-    sigset_t waiting;                        /* signal mask while waiting */
+    struct lobby *lobby;
     unsigned long long worker_tag, sequence; /* parts of a request id */
     char body[LIMIT_REQUEST_BODY_BYTES + 2];
 };
@@ -26,30 +24,22 @@ static void draw_tag(unsigned long long *tag)
 
 enum err_code gateway_new(int listen_fd, struct gateway **gateway, struct err *err)
 {
-    /* Exclusive: a new connection wakes one worker, not all. */
-    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = listen_fd};
     struct gateway *g = calloc(1, sizeof *g);
-    sigset_t blocked;
+    enum err_code rc = ERR_OK;
 
     *gateway = NULL;
     if (!g) return err_set(err, ERR_NOMEM, NULL, "no memory for the worker");
-    g->listen_fd = listen_fd;
-    g->kept_fd = -1;
-    g->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (g->epoll_fd < 0 || epoll_ctl(g->epoll_fd, EPOLL_CTL_ADD, listen_fd, &event) != 0 ||
-        fcntl(listen_fd, F_SETFL, fcntl(listen_fd, F_GETFL) | O_NONBLOCK) != 0 || FCGX_Init() != 0 ||
-        FCGX_InitRequest(&g->fcgi, listen_fd, FCGI_FAIL_ACCEPT_ON_INTR) != 0) {
+    /* libfcgi gets connections from the lobby and none from the socket: its own accept would block on a silent one. */
+    if (FCGX_Init() != 0 || FCGX_InitRequest(&g->fcgi, -1, FCGI_FAIL_ACCEPT_ON_INTR) != 0)
+        rc = err_set(err, ERR_INTERNAL, NULL, "libfcgi cannot be started");
+    if (rc == ERR_OK) rc = lobby_new(listen_fd, &g->lobby, err);
+    if (rc == ERR_OK) {
+        draw_tag(&g->worker_tag);
+        *gateway = g;
+    } else {
         gateway_free(g);
-        return err_set(err, ERR_IO, NULL, "the listening socket cannot be used: %s", strerror(errno));
     }
-    draw_tag(&g->worker_tag);
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM);
-    sigaddset(&blocked, SIGINT);
-    sigaddset(&blocked, SIGHUP);
-    sigprocmask(SIG_BLOCK, &blocked, &g->waiting);
-    *gateway = g;
-    return ERR_OK;
+    return rc;
 }
 
 /* 1 and the text copied if it is there and fits; 0 and "" otherwise. *too_long is set when it does not fit. */
@@ -96,22 +86,62 @@ static void copy_id(struct gateway *g, struct request *req)
     snprintf(req->id, sizeof req->id, "%016llx-%llx", g->worker_tag, ++g->sequence);
 }
 
-/* One byte more than allowed is read, so that too much is told from just enough. */
-static void read_body(struct gateway *g, struct request *req)
+/* Reads on without keeping anything; 1 if that reached the end. */
+static int discard(struct gateway *g, size_t most)
 {
-    size_t len = 0;
-    int n;
+    char chunk[8192];
 
-    while (len < LIMIT_REQUEST_BODY_BYTES + 1 &&
-           (n = FCGX_GetStr(g->body + len, (int)(LIMIT_REQUEST_BODY_BYTES + 1 - len), g->fcgi.in)) > 0)
-        len += (size_t)n;
-    req->body_too_large = len > LIMIT_REQUEST_BODY_BYTES;
-    g->body[len] = '\0';
-    req->body = g->body;
-    req->body_len = len;
+    while (most > 0) {
+        size_t want = most < sizeof chunk ? most : sizeof chunk;
+
+        if (FCGX_GetStr(chunk, (int)want, g->fcgi.in) < (int)want) return 1;
+        most -= want;
+    }
+    return 0;
 }
 
-static void copy_request(struct gateway *g, struct request *req)
+/* The whole stream is read, with any method: what stayed behind would be taken for the connection's next request. One byte more
+ * than allowed is asked for, so that too much is told from just enough. 0: the web server broke off. */
+static int read_body(struct gateway *g, struct request *req)
+{
+    int most = LIMIT_REQUEST_BODY_BYTES + 1, whole = 1;
+    int len = FCGX_GetStr(g->body, most, g->fcgi.in);
+
+    if (len == most) whole = discard(g, LIMIT_REQUEST_DISCARD_BYTES);
+    if (FCGX_GetError(g->fcgi.in) != 0) return 0;
+    if (!whole) g->fcgi.keepConnection = 0;
+    req->body_too_large = len == most;
+    g->body[len] = '\0';
+    req->body = g->body;
+    req->body_len = (size_t)len;
+    return 1;
+}
+
+static int read_input(struct gateway *g, struct request *req)
+{
+    char declared[24], *end;
+    int ignored;
+
+    req->body = "";
+    req->body_len = 0;
+    req->body_too_large = 0;
+    if (g->fcgi.role == ROLE_AUTHORIZER) {
+        g->fcgi.keepConnection = 0; /* it has no input by the specification; some servers send an empty one */
+        return 1;
+    }
+    if (!read_body(g, req)) return 0;
+    if (copy_param(g, "CONTENT_LENGTH", declared, sizeof declared, &ignored) && declared[0] && !req->body_too_large &&
+        (strtoull(declared, &end, 10) != req->body_len || *end))
+        req->malformed = "the body is not as long as its Content-Length";
+    if (!strcmp(req->method, "GET") || !strcmp(req->method, "HEAD")) { /* RFC 9110, 9.3.1: it has no meaning there */
+        req->body = "";
+        req->body_len = 0;
+        req->body_too_large = 0;
+    }
+    return 1;
+}
+
+static int copy_request(struct gateway *g, struct request *req)
 {
     int too_long = 0, key_too_long = 0;
 
@@ -123,49 +153,24 @@ static void copy_request(struct gateway *g, struct request *req)
     copy_param(g, "TOKEN_HEALTH_WORKSPACE", req->workspace_param, sizeof req->workspace_param, &too_long);
     copy_param(g, "TOKEN_HEALTH_ACCOUNT", req->account_param, sizeof req->account_param, &too_long);
     copy_id(g, req);
-    req->malformed = too_long ? ERR_BAD_INPUT : ERR_OK;
-    req->body = "";
-    req->body_len = 0;
-    req->body_too_large = 0;
-    if (strcmp(req->method, "GET") != 0 && strcmp(req->method, "HEAD") != 0) read_body(g, req);
-}
-
-/* A kept connection is libfcgi's to read; epoll watches it beside the listening socket. */
-static void watch_kept(struct gateway *g)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = g->fcgi.ipcFd};
-    int fd = g->fcgi.ipcFd;
-
-    if (g->kept_fd == fd) return;
-    g->kept_fd = fd >= 0 && epoll_ctl(g->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? fd : -1;
-}
-
-static void drop_kept(struct gateway *g)
-{
-    if (g->fcgi.ipcFd >= 0) FCGX_Free(&g->fcgi, 1); /* closes it: epoll forgets it too */
-    g->kept_fd = -1;
+    req->malformed = too_long ? "a part of the request is too long" : NULL;
+    return read_input(g, req);
 }
 
 int gateway_accept(struct gateway *g, struct request *req)
 {
-    struct epoll_event events[2];
-
     for (;;) {
-        int count, kept = 0, rc;
+        int fd = lobby_wait(g->lobby);
 
-        watch_kept(g);
-        count = epoll_pwait(g->epoll_fd, events, 2, -1, &g->waiting);
-        if (count < 0) return 0;
-        for (int i = 0; i < count; i++)
-            kept |= events[i].data.fd != g->listen_fd;
-        /* Idle, and others wait: libfcgi would pin this worker to the connection. */
-        if (!kept && g->kept_fd >= 0) drop_kept(g);
-        rc = FCGX_Accept_r(&g->fcgi);
-        if (rc == 0) break;
-        g->kept_fd = -1; /* another worker was faster, or the peer went away */
+        if (fd < 0) return 0;
+        g->fcgi.ipcFd = fd;
+        g->fcgi.keepConnection = 1; /* or FCGX_Accept_r would close it as the last request's */
+        /* Closed at once, without libfcgi's two seconds for the peer to close first: what it sent has been read. */
+        FCGX_Detach(&g->fcgi);
+        if (FCGX_Accept_r(&g->fcgi) != 0) continue; /* no request: libfcgi closed it */
+        if (copy_request(g, req)) return 1;
+        gateway_finish(g);
     }
-    copy_request(g, req);
-    return 1;
 }
 
 void gateway_put(struct gateway *g, const char *text, size_t len)
@@ -176,14 +181,15 @@ void gateway_put(struct gateway *g, const char *text, size_t len)
 void gateway_finish(struct gateway *g)
 {
     FCGX_Finish_r(&g->fcgi);
-    if (g->fcgi.ipcFd < 0) g->kept_fd = -1;
+    if (g->fcgi.ipcFd >= 0) lobby_keep(g->lobby, g->fcgi.ipcFd);
+    g->fcgi.ipcFd = -1;
 }
 
 void gateway_free(struct gateway *g)
 {
     if (!g) return;
-    drop_kept(g);
-    FCGX_Free(&g->fcgi, 1);
-    if (g->epoll_fd >= 0) close(g->epoll_fd);
+    if (g->fcgi.ipcFd >= 0) FCGX_Free(&g->fcgi, 1);
+    lobby_free(g->lobby);
+    secret_wipe(g->body, sizeof g->body);
     free(g);
 }

@@ -16,18 +16,17 @@ struct request {
     char workspace_param[LIMIT_ID_BYTES]; /* TOKEN_HEALTH_WORKSPACE, set by the web server */
     char account_param[LIMIT_ID_BYTES];   /* TOKEN_HEALTH_ACCOUNT */
     char id[REQUEST_ID_BYTES];            /* X-Request-Id, or made here */
-    const char *body;                     /* NUL-terminated behind body_len; valid until the next request */
+    const char *body; /* NUL-terminated behind body_len; valid until the next request; "" with GET and HEAD */
     size_t body_len;
     int body_too_large;
-    enum err_code malformed; /* ERR_OK, or why it is refused at once: a field was too long */
+    const char *malformed; /* NULL, or why it is refused at once */
 };
 
 struct gateway; /* one worker's side of the listening socket */
-/** gateway_new(listen_fd, &gateway, err): the socket becomes non-blocking. */
+/** gateway_new(listen_fd, &gateway, err): see lobby_new. */
 enum err_code gateway_new(int listen_fd, struct gateway **gateway, struct err *err);
-/** gateway_accept(gateway, req): wait for a request. 1: ${req} is filled; 0: a signal came (SIGTERM, SIGHUP and SIGINT are blocked but
- *  while waiting here, so that no request is cut off and none is lost). A connection that the web server keeps open is given up
- *  when others wait and it is idle. */
+/** gateway_accept(gateway, req): wait for a request. 1: ${req} is filled; 0: SIGTERM or SIGINT came (they are blocked but while waiting
+ *  here, so that no request is cut off). A request that its web server gave up, or did not send whole, is passed over. */
 int gateway_accept(struct gateway *gateway, struct request *req);
 /** gateway_put(gateway, text, len): part of the answer, CGI style: headers, empty line, body. */
 void gateway_put(struct gateway *gateway, const char *text, size_t len);

@@ -44,7 +44,7 @@ static void put_header(struct gateway *gateway, const char *name, const char *va
 static struct json *error_json(const struct exchange *x)
 {
     struct json *j = json_object_new();
-    int inside = err_status(x->err.code) == 500;
+    int inside = err_status(x->err.code) >= 500;
 
     json_set(j, "success", json_new_bool(0));
     json_set(j, "error", json_new_string(inside || !x->err.text[0] ? err_title(x->err.code) : x->err.text));
@@ -53,12 +53,21 @@ static struct json *error_json(const struct exchange *x)
     return j;
 }
 
-static void take_error(struct exchange *x)
+/* The answer's body. Whoever has no memory for one answers 503 without. */
+static void print_body(struct exchange *x, struct buf *body)
 {
-    if (x->err.code == ERR_OK) return;
-    json_free(x->json);
-    x->json = error_json(x);
-    if (!x->status) x->status = err_status(x->err.code);
+    struct err err = {0};
+
+    if (x->err.code == ERR_OK && !x->json && x->status != 204) err_set(&x->err, ERR_NOMEM, NULL, "no answer");
+    if (x->err.code != ERR_OK) {
+        json_free(x->json);
+        x->json = error_json(x);
+        if (!x->status) x->status = err_status(x->err.code);
+    }
+    if (!x->status) x->status = 200;
+    if (x->status == 204 || json_print(x->json, body, &err) == ERR_OK) return;
+    buf_free(body);
+    x->status = 503;
 }
 
 static void put_head(struct gateway *gateway, const struct exchange *x, size_t body_len)
@@ -83,13 +92,10 @@ static void put_head(struct gateway *gateway, const struct exchange *x, size_t b
 int response_send(struct gateway *gateway, struct exchange *x)
 {
     struct buf body = {0};
-    struct err err = {0};
 
-    take_error(x);
-    if (x->json && json_print(x->json, &body, &err) != ERR_OK) x->status = 500;
-    if (!x->status) x->status = 200;
+    print_body(x, &body);
     put_head(gateway, x, body.len);
-    if (strcmp(x->req->method, "HEAD") != 0 && x->status != 204) gateway_put(gateway, buf_text(&body), body.len);
+    if (strcmp(x->req->method, "HEAD") != 0) gateway_put(gateway, buf_text(&body), body.len);
     gateway_finish(gateway);
     buf_free(&body);
     json_free(x->json);

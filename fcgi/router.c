@@ -15,6 +15,22 @@ static int hex(char c)
     return -1;
 }
 
+/* A JSON string shows what was not UTF-8 by standing for it with other bytes. */
+static int is_utf8(const char *text)
+{
+    const char *p = text;
+    struct json *copy;
+    int good;
+
+    while (*p && (unsigned char)*p < 0x80)
+        p++;
+    if (!*p) return 1;
+    copy = json_new_string(text);
+    good = copy && !strcmp(json_string(copy), text);
+    json_free(copy);
+    return good;
+}
+
 int url_decode(const char *text, size_t len, char *out, size_t size)
 {
     size_t at = 0;
@@ -31,7 +47,7 @@ int url_decode(const char *text, size_t len, char *out, size_t size)
         out[at++] = (char)c;
     }
     out[at] = '\0';
-    return 1;
+    return is_utf8(out);
 }
 
 /* One segment of the pattern against one of the path. -1: the parameter is malformed. */

@@ -12,7 +12,7 @@ struct route {
 
 enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD, ROUTE_BAD_PATH };
 /** router_find(method, path, x, &route): path is percent-encoded; its parameters are decoded into x->platform and x->argument, each from one
- *  segment ("%2F" stays inside its segment; "." and ".." match nothing). HEAD finds GET's route. With ROUTE_NO_METHOD *route is one of that path. */
+ *  segment ("%2F" stays inside its segment). HEAD finds GET's route. With ROUTE_NO_METHOD *route is one of that path. */
 enum route_result router_find(const char *method, const char *path, struct exchange *x, const struct route **route);
 
 #endif

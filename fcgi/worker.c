@@ -2,6 +2,7 @@
 #include "auth.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "response.h"
 #include "router.h"
 #include <signal.h>
@@ -13,12 +14,6 @@ struct worker {
     struct gateway *gateway;
     struct auth *auth;
 };
-
-/* Only there to end the wait for the next request. */
-static void on_signal(int signo)
-{
-    (void)signo;
-}
 
 static enum err_code parse_body(struct exchange *x, struct json **body)
 {
@@ -52,9 +47,7 @@ static enum err_code admit(struct worker *w, struct exchange *x, enum route_resu
     int is_open = found != ROUTE_NO_PATH && route->scope == 0;
 
     if (!is_open && authenticate(w, x) != ERR_OK) return x->err.code;
-    if (x->req->malformed != ERR_OK)
-        return err_set(&x->err, x->req->malformed, NULL, "a part of the request is longer than %d bytes",
-                       LIMIT_REQUEST_TARGET_BYTES);
+    if (x->req->malformed) return err_set(&x->err, ERR_BAD_INPUT, NULL, "%s", x->req->malformed);
     if (found == ROUTE_NO_PATH) return err_set(&x->err, ERR_NOT_FOUND, NULL, "there is no such route");
     if (found == ROUTE_BAD_PATH) return err_set(&x->err, ERR_BAD_INPUT, NULL, "the path is badly encoded or too long");
     if (found == ROUTE_NO_METHOD) {
@@ -80,7 +73,7 @@ static void log_request(const struct exchange *x, const struct route *route, int
              LOG_S("why", x->err.text));
 }
 
-static void serve(struct worker *w, const struct request *req)
+static void serve(struct worker *w, struct request *req)
 {
     struct exchange x = {.req = req, .service = w->service};
     const struct route *route = NULL;
@@ -97,49 +90,66 @@ static void serve(struct worker *w, const struct request *req)
     log_request(&x, found == ROUTE_NO_PATH ? NULL : route, status, (clock_mono_ns() - start_ns) / 1000);
     log_request_id(NULL);
     json_free(body);
+    secret_wipe(req->authorization, sizeof req->authorization);
 }
 
 static void report_index(void *arg, const char *sentence)
 {
     (void)arg;
-    log_warn("TOKEN HEALTH", sentence, LOG_S("store", "indexes"));
+    log_warn("TOKEN HEALTH", "an index is missing", LOG_S("why", sentence));
 }
 
-static enum err_code worker_open(struct worker *w, const struct config *cfg, int listen_fd, struct err *err)
+static enum err_code open_service(struct worker *w, const struct config *cfg)
 {
-    enum err_code rc = service_open(cfg, &w->service, err);
-    struct err prepare = {0};
+    struct err err = {0};
+    enum err_code rc = service_open(cfg, &w->service, &err);
+
+    if (rc != ERR_OK)
+        log_error("TOKEN HEALTH", "a worker cannot start", LOG_S("place", err.place), LOG_S("why", err.text));
+    return rc;
+}
+
+static enum err_code open_worker(struct worker *w, const struct config *cfg, int listen_fd)
+{
+    struct err err = {0};
+    enum err_code rc = open_service(w, cfg);
 
     if (rc != ERR_OK) return rc;
-    if (store_prepare(service_store(w->service), report_index, NULL, &prepare) != ERR_OK)
-        log_warn("TOKEN HEALTH", "the store is not prepared", LOG_S("why", prepare.text));
-    rc = auth_new(cfg->keys_file, &w->auth, err);
-    return rc == ERR_OK ? gateway_new(listen_fd, &w->gateway, err) : rc;
+    if (store_prepare(service_store(w->service), report_index, NULL, &err) != ERR_OK)
+        log_warn("TOKEN HEALTH", "the store is not prepared", LOG_S("why", err.text));
+    err_clear(&err);
+    rc = auth_new(cfg->keys_file, &w->auth, &err);
+    if (rc == ERR_OK) rc = gateway_new(listen_fd, &w->gateway, &err);
+    if (rc != ERR_OK) log_error("TOKEN HEALTH", "a worker cannot start", LOG_S("why", err.text));
+    return rc;
 }
 
-int worker_run(const struct config *cfg, int listen_fd)
+static int worker_run(const struct config *cfg, int listen_fd)
 {
-    struct sigaction wake = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
     struct worker w = {0};
-    struct err err = {0};
     static struct request req;
+    enum err_code rc;
 
-    sigaction(SIGPIPE, &ignore, NULL);
-    if (worker_open(&w, cfg, listen_fd, &err) != ERR_OK) {
-        log_error("TOKEN HEALTH", "a worker cannot start", LOG_S("place", err.place), LOG_S("why", err.text));
-        service_close(w.service);
-        auth_free(w.auth);
-        return 1;
-    }
-    sigaction(SIGTERM, &wake, NULL);
-    sigaction(SIGINT, &wake, NULL);
-    sigaction(SIGHUP, &ignore, NULL);
-    while (gateway_accept(w.gateway, &req)) {
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* the parent's business */
+    rc = open_worker(&w, cfg, listen_fd);
+    while (rc == ERR_OK && gateway_accept(w.gateway, &req)) {
         cache_refresh(service_cache(w.service));
         serve(&w, &req);
     }
     gateway_free(w.gateway);
     auth_free(w.auth);
     service_close(w.service);
-    return 0;
+    return rc == ERR_OK ? 0 : 1;
 }
+
+static int worker_try_open(const struct config *cfg)
+{
+    struct worker w = {0};
+    enum err_code rc = open_service(&w, cfg);
+
+    service_close(w.service);
+    return rc == ERR_OK ? 0 : 1;
+}
+
+const struct prefork_program worker_program = {worker_run, worker_try_open};

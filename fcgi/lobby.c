@@ -1,0 +1,173 @@
+#include "lobby.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "listen.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EVENTS_MAX = LIMIT_KEPT_CONNECTIONS + 2 }; /* all that can be ready at once */
+
+struct lobby {
+    int listen_fd, epoll_fd, signal_fd;
+    int kept[LIMIT_KEPT_CONNECTIONS]; /* the one that was silent longest comes first */
+    int kept_count;
+    int new_was_last; /* the last connection given out was a new one */
+    const char *web_servers;
+};
+
+static int watch(const struct lobby *l, int fd, unsigned how)
+{
+    struct epoll_event event = {.events = how, .data.fd = fd};
+
+    return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+enum err_code lobby_new(int listen_fd, struct lobby **lobby, struct err *err)
+{
+    struct lobby *l = calloc(1, sizeof *l);
+    sigset_t stop;
+
+    *lobby = NULL;
+    if (!l) return err_set(err, ERR_NOMEM, NULL, "no memory for the worker");
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    sigaddset(&stop, SIGINT);
+    sigprocmask(SIG_BLOCK, &stop, NULL);
+    l->listen_fd = listen_fd;
+    l->web_servers = getenv("FCGI_WEB_SERVER_ADDRS");
+    l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    l->signal_fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
+    /* Exclusive: a new connection wakes one worker, not all. */
+    if (l->epoll_fd < 0 || l->signal_fd < 0 || !watch(l, l->signal_fd, EPOLLIN) ||
+        !watch(l, listen_fd, EPOLLIN | EPOLLEXCLUSIVE) ||
+        fcntl(listen_fd, F_SETFL, fcntl(listen_fd, F_GETFL) | O_NONBLOCK) != 0) {
+        err_set(err, ERR_IO, NULL, "the listening socket cannot be used: %s", strerror(errno));
+        lobby_free(l);
+        return ERR_IO;
+    }
+    *lobby = l;
+    return ERR_OK;
+}
+
+static void set_options(int fd, int family)
+{
+    struct timeval stall = {.tv_sec = LIMIT_REQUEST_STALL_S};
+    int on = 1;
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &stall, sizeof stall);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &stall, sizeof stall);
+    if (family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+/* Out of descriptors or memory: the socket stays readable, and trying again at once would only burn the CPU. */
+static void accept_failed(void)
+{
+    struct timespec pause = {.tv_nsec = 50000000};
+
+    if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
+    log_error("TOKEN HEALTH", "no connection can be accepted", LOG_S("why", strerror(errno)));
+    nanosleep(&pause, NULL);
+}
+
+/* A new connection that has something to say; -1 if another worker was faster or it is silent so far. */
+static int accept_one(struct lobby *l)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof peer;
+    int fd = accept4(l->listen_fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC);
+    char byte;
+
+    if (fd < 0) {
+        accept_failed();
+        return -1;
+    }
+    if (!listen_peer_is_allowed(&peer, l->web_servers)) {
+        log_warn("TOKEN HEALTH", "a connection from an address that is not in FCGI_WEB_SERVER_ADDRS was closed");
+        close(fd);
+        return -1;
+    }
+    set_options(fd, peer.ss_family);
+    if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) return fd;
+    lobby_keep(l, fd);
+    return -1;
+}
+
+/* The ready one that has waited longest for its turn, taken off the list; -1 if none is ready. */
+static int take_kept(struct lobby *l, const struct epoll_event *events, int count)
+{
+    for (int k = 0; k < l->kept_count; k++)
+        for (int i = 0; i < count; i++) {
+            int fd = l->kept[k];
+
+            if (events[i].data.fd != fd) continue;
+            l->kept_count--;
+            memmove(&l->kept[k], &l->kept[k + 1], (size_t)(l->kept_count - k) * sizeof l->kept[0]);
+            return fd;
+        }
+    return -1;
+}
+
+static int is_ready(const struct epoll_event *events, int count, int fd)
+{
+    for (int i = 0; i < count; i++)
+        if (events[i].data.fd == fd) return 1;
+    return 0;
+}
+
+/* New and kept connections take turns. But whoever was woken up by a new connection has to accept it now: the kernel woke
+ * nobody else for it. Only the wait that sleeps can have been that waking. */
+int lobby_wait(struct lobby *l)
+{
+    struct epoll_event events[EVENTS_MAX];
+
+    for (;;) {
+        int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, 0), slept = count == 0, fd = -1, newcomer;
+
+        if (slept) count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, -1);
+        if (count < 0) continue; /* a debugger, SIGSTOP */
+        if (is_ready(events, count, l->signal_fd)) return -1;
+        newcomer = is_ready(events, count, l->listen_fd);
+        if (newcomer && (slept || !l->new_was_last)) fd = accept_one(l);
+        l->new_was_last = fd >= 0;
+        if (fd < 0) fd = take_kept(l, events, count);
+        if (fd < 0 && newcomer) {
+            fd = accept_one(l);
+            l->new_was_last = fd >= 0;
+        }
+        if (fd >= 0) return fd;
+    }
+}
+
+void lobby_keep(struct lobby *l, int fd)
+{
+    if (!watch(l, fd, EPOLLIN) && errno != EEXIST) {
+        close(fd);
+        return;
+    }
+    if (l->kept_count == LIMIT_KEPT_CONNECTIONS) {
+        close(l->kept[0]); /* epoll forgets it too */
+        l->kept_count--;
+        memmove(&l->kept[0], &l->kept[1], (size_t)l->kept_count * sizeof l->kept[0]);
+    }
+    l->kept[l->kept_count++] = fd;
+}
+
+void lobby_free(struct lobby *l)
+{
+    if (!l) return;
+    for (int i = 0; i < l->kept_count; i++)
+        close(l->kept[i]);
+    if (l->signal_fd >= 0) close(l->signal_fd);
+    if (l->epoll_fd >= 0) close(l->epoll_fd);
+    free(l);
+}

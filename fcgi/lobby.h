@@ -1,0 +1,18 @@
+/* A worker's connections from web servers: new ones from the listening socket that all workers share, and those that a web
+ * server keeps open. A connection with nothing to say takes nobody's time. Knows no FastCGI. */
+#ifndef TH_LOBBY_H
+#define TH_LOBBY_H
+#include "base/err.h"
+
+struct lobby;
+/** lobby_new(listen_fd, &lobby, err): the listening socket becomes non-blocking. SIGTERM and SIGINT are blocked from here on: they
+ *  end lobby_wait instead. Over TCP only the addresses in FCGI_WEB_SERVER_ADDRS are let in, when it is set. */
+enum err_code lobby_new(int listen_fd, struct lobby **lobby, struct err *err);
+/** lobby_wait(lobby): a connection that has something to read (or was closed by its peer); it is the caller's, who closes it or
+ *  gives it to lobby_keep. -1: SIGTERM or SIGINT came. Reads and writes on it fail after LIMIT_REQUEST_STALL_S without progress. */
+int lobby_wait(struct lobby *lobby);
+/** lobby_keep(lobby, fd): wait for more on this connection. With too many the one that was silent longest is closed. */
+void lobby_keep(struct lobby *lobby, int fd);
+void lobby_free(struct lobby *lobby); /* closes what is kept; NULL allowed */
+
+#endif
