@@ -36,7 +36,7 @@ obj       = $(patsubst %.c,$(B)/%.o,$(1))
 ifneq ($(filter unit contract e2e fault test bench,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: all help lint format test-tools unit contract e2e fault test bench run install clean tests-bin
+.PHONY: all help lint docs format test-tools unit contract e2e fault test bench run install clean tests-bin
 all: $(PROGRAMS) ## build the three programs
 
 help: ## list the targets
@@ -83,8 +83,12 @@ bench: ## measure, each figure beside its baseline
 lint: ## formatting, includes, sizes, clang-tidy, cppcheck
 	@tests/install-tools lint
 	@tests/lint
+docs: all ## write the tables of README.md, the man pages and the sample configuration
+	@TOKEN_HEALTH_BUILD=$(B) python3 tests/lib/docs.py --write
 format: ## format all C files
 	clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
+install: all ## install below DESTDIR and PREFIX (/usr/local)
+	@deploy/install $(B) "$(DESTDIR)" "$(PREFIX)"
 run: ## build and start a demo on 127.0.0.1:PORT (8080); STORE=mongodb://… uses that store
 	@deploy/demo/run
 clean: ## remove what was built
