@@ -10,8 +10,11 @@ static const char usage[] =
     "Usage: token-health-monitor [--config FILE] [--once] [--check-config] [--version] [--help]\n"
     "Checks all active accounts every check_interval.\n"
     "  -c, --config FILE   configuration (default /etc/token-health/token-health.conf)\n"
-    "      --once          one sweep, then exit\n"
-    "      --check-config  say whether the configuration is good, then exit\n";
+    "      --once          one sweep, then exit; the store is not waited for\n"
+    "      --check-config  say whether the configuration is good, then exit\n"
+    "Exit: 0 done, or stopped by SIGTERM or SIGINT; 1 it cannot start, or with --once: not every account was checked "
+    "and\n"
+    "saved; 2 wrong usage\n";
 
 static int fail(const struct err *err)
 {

@@ -3,8 +3,10 @@
 #define TH_MONITOR_H
 #include "base/config.h"
 
-/** monitor_run(cfg, once, err): sweeps every check_interval (monotonic clock) until a signal; ${once}: one sweep, then
- *  return. A sweep under way finishes the accounts it has begun. Statistics go to the store's meta document "monitor". */
+/** monitor_run(cfg, once, err): sweeps every check_interval (monotonic clock) until a signal. A sweep under way finishes the
+ *  accounts it has begun, within about one provider time-out. A store that is away is waited for. Statistics go to the store's meta
+ *  document "monitor", as soon as it takes them.
+ *  ${once}: one sweep, then return; the store is not waited for. Fails then when not every account was checked and saved. */
 enum err_code monitor_run(const struct config *cfg, int once, struct err *err);
 
 #endif

@@ -95,16 +95,30 @@ void job_finish(struct job *job)
     move(job, JOB_DONE);
 }
 
+static int has_storage_fault(const struct job *job)
+{
+    return job->options.fix &&
+           (job->intake.faults & (FAULT_ENVELOPE_IN_PLAIN_FIELD | FAULT_PLAIN_AT_REST | FAULT_NO_COMPANIONS));
+}
+
+/* Forced, only what was learnt after the job began counts; and a decision since the time that the caller says. */
+static int is_new_enough(const struct job *job, const struct cache_verdict *hit)
+{
+    int64_t begin_ms = clock_now_ms() - (clock_mono_ms() - job->started_mono_ms), since_ms = job->options.since_ms;
+
+    if (!job->options.force || hit->checked_at_ms >= begin_ms || hit->attempted_at_ms >= begin_ms) return 1;
+    return since_ms && hit->checked_at_ms >= since_ms && hit->attempt_reason == REASON_NONE && !has_storage_fault(job);
+}
+
 /* Answers from the cache if it holds a fresh verdict about this very token. */
 static int answer_from_cache(struct job *job)
 {
     struct cache_verdict hit;
     struct validate_result *r = &job->result;
-    int64_t since_ms = clock_now_ms() - (clock_mono_ms() - job->started_mono_ms);
 
     if (cache_find(job->v->parts.cache, job->key, &hit) != CACHE_FRESH) return 0;
     if (hit.token_print != job->print64) return 0;
-    if (job->options.force && hit.checked_at_ms < since_ms && hit.attempted_at_ms < since_ms) return 0;
+    if (!is_new_enough(job, &hit)) return 0;
     if (hit.state >= STATE_COUNT || hit.reason >= REASON_COUNT || hit.attempt_reason >= REASON_COUNT) return 0;
     r->verdict = job->before;
     r->verdict.state = hit.state;
@@ -141,7 +155,7 @@ static int claim_flight(struct job *job)
         job->holds_flight = 1;
         return 1;
     }
-    if (now_ms >= job->give_up_mono_ms) return 1;
+    if (now_ms >= job->give_up_mono_ms || job->v->hurry) return 1;
     if (!job->waited) job_count(job, COUNT_flights_shared);
     job->waited = 1;
     job_sleep(job, POLL_MS, wait_for_flight);
@@ -164,9 +178,7 @@ static void decide_unasked(struct job *job, enum reason reason, const char *rule
 
 static int may_use_cache(const struct job *job)
 {
-    const int storage_faults = FAULT_ENVELOPE_IN_PLAIN_FIELD | FAULT_PLAIN_AT_REST | FAULT_NO_COMPANIONS;
-
-    return !job->options.force && !(job->options.fix && (job->intake.faults & storage_faults));
+    return !job->options.force && !has_storage_fault(job);
 }
 
 void job_start(struct job *job)

@@ -22,6 +22,7 @@ struct validator {
     struct verdict_settings settings;
     struct job_list lists[JOB_PLACES];
     int active;
+    int hurry;            /* see validator_hurry */
     int64_t wake_mono_ms; /* no sleeper is due before; INT64_MAX: nobody sleeps */
 };
 

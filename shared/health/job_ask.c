@@ -33,7 +33,7 @@ static int should_retry(const struct job *job)
 {
     enum reason reason = job->finding.reason;
 
-    return job->retries < job->options.max_retries &&
+    return job->retries < job->options.max_retries && !job->v->hurry &&
            (reason == REASON_TRANSIENT || reason == REASON_TIMEOUT || reason == REASON_BAD_RESPONSE);
 }
 
@@ -64,6 +64,10 @@ void job_ask(struct job *job)
     struct err err = {0};
     enum err_code rc;
 
+    if (job->v->hurry && job->retries > 0) { /* the answer that was not good enough is all there will be */
+        job_conclude(job);
+        return;
+    }
     job->login = provider_login(job->provider, &job->intake.candidates[job->candidate].token);
     rc = job_call(job, REQUEST_VALIDATE, answered, &err);
     if (rc == ERR_OK) return;

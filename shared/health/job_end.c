@@ -146,7 +146,8 @@ void job_decide(struct job *job, const struct observation *obs)
         r->state_changed = 0;
     } else {
         snprintf(r->verdict.print, sizeof r->verdict.print, "%s", print);
-        put_cache(job, cache_hash(job->v->parts.cache, print));
+        /* What could not be saved answers a check, but no validation: the next one asks, and saves. */
+        put_cache(job, r->store_error == ERR_UNAVAILABLE ? 0 : cache_hash(job->v->parts.cache, print));
         if (r->state_changed) job_count(job, COUNT_state_changes);
         log_change(job);
     }

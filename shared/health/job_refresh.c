@@ -30,7 +30,7 @@ int job_refresh(struct job *job)
     char prefix[JOB_PREFIX_BYTES];
     struct err err = {0};
 
-    if (!job->options.refresh || job->finding.reason != REASON_OK) return 0;
+    if (!job->options.refresh || job->v->hurry || job->finding.reason != REASON_OK) return 0;
     if (!refresh_is_due(policy, job->account.expires_at_ms, job->before.token_since.at_ms, spread, clock_now_ms()))
         return 0;
     if (job_call(job, REQUEST_REFRESH, refreshed, &err) == ERR_OK) return 1;

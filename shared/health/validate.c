@@ -131,6 +131,16 @@ int validator_run(struct validator *v, int wait_ms)
     return v->active;
 }
 
+void validator_hurry(struct validator *v)
+{
+    struct job *job;
+
+    v->hurry = 1;
+    while ((job = TAILQ_FIRST(&v->lists[JOB_ASLEEP])))
+        job_then(job, job->step);
+    v->wake_mono_ms = INT64_MAX;
+}
+
 void validator_finish(struct validator *v)
 {
     while (validator_run(v, 1000) > 0)

@@ -23,10 +23,11 @@ enum err_code validator_new(const struct validator_parts *parts, struct validato
 void validator_free(struct validator *v);
 
 struct validate_options {
-    int force;       /* do not answer from the cache */
-    int fix;         /* put right what is stored wrongly */
-    int refresh;     /* refresh when due */
-    int max_retries; /* of inconclusive calls */
+    int force;        /* do not answer from the cache */
+    int64_t since_ms; /* with force: but a verdict of this Unix time or later is new enough; 0: none is */
+    int fix;          /* put right what is stored wrongly */
+    int refresh;      /* refresh when due */
+    int max_retries;  /* of inconclusive calls */
     int64_t retry_delay_ms;
 };
 /** What became of one account. Borrowed by the callback. */
@@ -61,6 +62,9 @@ int validator_run(struct validator *v, int wait_ms);
 /** validator_active(v): jobs under way. validator_finish(v): run until none is. */
 int validator_active(const struct validator *v);
 void validator_finish(struct validator *v);
+/** validator_hurry(v): the process is to end: from now on no retry, no refresh and no waiting for another's answer is begun, and
+ *  who sleeps for one goes on. Jobs are over within one provider call then. */
+void validator_hurry(struct validator *v);
 /** validator_settings(v): the verdict settings in force. */
 const struct verdict_settings *validator_settings(const struct validator *v);
 
