@@ -148,7 +148,9 @@ class Sandbox:
 
     def register(self, tokens):
         """One token or many: {"token", "condition"?, "account_id"?, "username"?, "expires_in"?, "age"?, "delay_ms"?, "rotates"?,
-        "refresh_condition"?}. Registering a known token changes what is given and keeps the rest."""
+        "refresh_condition"?, "host"?, "refresh_token"?}. Registering a known token changes what is given and keeps the rest.
+        host: where it is good, if its prefix does not say so. refresh_token: comes with it (TikTok, X); it can be registered itself,
+        behind its access token, to have a condition of its own. It is single-use: used a second time, it kills all its family."""
         if isinstance(tokens, dict):
             tokens = [tokens]
         tokens = list(tokens)
@@ -191,7 +193,7 @@ class Sandbox:
         return ledger["by_kind"].get(kind, 0) if kind else ledger["calls"]
 
     def refreshes(self, token=None):
-        """Calls that ask for a new token: refresh on Instagram, exchange on Facebook."""
+        """Calls that ask for a new token: exchange on Facebook, refresh elsewhere."""
         return self.calls(token, "refresh") + self.calls(token, "exchange")
 
     def summary(self):
@@ -210,6 +212,15 @@ class Sandbox:
         """SHA-256 of the newest token issued for this one, over any number of refreshes; its own if there was none."""
         return self.token(token)["newest"]["token_sha256"]
 
+    def family(self, token):
+        """Of any access or refresh token of it: {access_tokens[], refresh_tokens[]} as token(), oldest first, with their calls; in a
+        refresh token, issued is how often it was used with effect, reuses how often afterwards. And {newest_access, newest_refresh:
+        SHA-256, refreshes, reuses}. KeyError if it has no refresh token."""
+        family = self.control("GET", "/_sandbox/family?" + urllib.parse.urlencode(self._name(token)))
+        refresh = family["refresh_tokens"]
+        return dict(family, newest_access=family["access_tokens"][-1]["token_sha256"], newest_refresh=refresh[-1]["token_sha256"],
+                    refreshes=sum(t["issued"] for t in refresh), reuses=sum(t["reuses"] for t in refresh))
+
     # ---- HTTP ----
 
     @staticmethod
@@ -217,12 +228,15 @@ class Sandbox:
         is_digest = len(token) == 64 and all(c in "0123456789abcdef" for c in token)
         return {"token_sha256" if is_digest else "token": token}
 
-    def get(self, path, token=None, headers=None, method="GET", timeout=30):
-        """A provider call: path is /HOST/…; the token goes into the Authorization header."""
+    def get(self, path, token=None, headers=None, method="GET", form=None, timeout=30):
+        """A provider call: path is /HOST/…; the token goes into the Authorization header, form into the body."""
         headers = dict(headers or {})
         if token:
             headers["Authorization"] = "Bearer " + token
-        return self._send(method, path, None, headers, timeout)
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            form = urllib.parse.urlencode(form).encode()
+        return self._send(method, path, form, headers, timeout)
 
     def post(self, path, body):
         return self.control("POST", path, body)

@@ -8,7 +8,7 @@ enum condition {
 #undef CONDITION
     CONDITION_COUNT
 };
-enum effect { EFFECT_SERVED, EFFECT_GRAPH, EFFECT_RAW };
+enum effect { EFFECT_SERVED, EFFECT_ERROR, EFFECT_RAW };
 
 struct condition_row {
     const char *word;

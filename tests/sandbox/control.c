@@ -1,6 +1,5 @@
 #include "control.h"
 #include "base/json.h"
-#include "graph.h"
 #include "registration.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -133,7 +132,8 @@ static void print_token(struct control *c, const struct token *t)
 
     buf_puts(out, "{");
     registration_print(c->world, t, out);
-    buf_printf(out, ",\"known\":%s,\"alive\":%s", t->is_known ? "true" : "false", graph_is_alive(t) ? "true" : "false");
+    buf_printf(out, ",\"known\":%s,\"alive\":%s,\"reuses\":%" PRIu32, t->is_known ? "true" : "false",
+               tokens_is_alive(t) ? "true" : "false", t->reuses);
 }
 
 static void print_token_and_newest(struct control *c, const struct token *t)
@@ -152,6 +152,35 @@ static void get_token(struct control *c)
     buf_reset(&c->out->body);
     print_token_and_newest(c, t);
     buf_puts(&c->out->body, "}");
+}
+
+static void print_chain(struct control *c, const struct token *first)
+{
+    const char *comma = "";
+
+    for (const struct token *t = first; t; t = t->newest == t ? NULL : t->newest) {
+        buf_puts(&c->out->body, comma);
+        print_token(c, t);
+        buf_puts(&c->out->body, ",");
+        ledger_print_counts(t->calls, &c->out->body);
+        buf_puts(&c->out->body, "}");
+        comma = ",";
+    }
+}
+
+static void get_family(struct control *c)
+{
+    const struct token *t = find_token(c);
+    const struct token *one = t ? t->root : NULL, *other = one && one->partner ? one->partner->root : NULL;
+
+    if (one && !other) refuse(c, 404, NULL, "this token was never seen with a refresh token");
+    if (!other) return;
+    buf_reset(&c->out->body);
+    buf_puts(&c->out->body, "{\"access_tokens\":[");
+    print_chain(c, one->is_refresh ? other : one);
+    buf_puts(&c->out->body, "],\"refresh_tokens\":[");
+    print_chain(c, one->is_refresh ? one : other);
+    buf_puts(&c->out->body, "]}");
 }
 
 static void print_by_token(const struct tokens *ts, struct buf *out)
@@ -208,7 +237,7 @@ static const struct control_route {
 } routes[] = {
     {"POST", "tokens", post_tokens},     {"POST", "fail", post_fail},   {"POST", "latency", post_latency},
     {"POST", "usage", post_usage},       {"POST", "reset", post_reset}, {"GET", "ledger", get_ledger},
-    {"DELETE", "ledger", delete_ledger}, {"GET", "token", get_token},
+    {"DELETE", "ledger", delete_ledger}, {"GET", "token", get_token},   {"GET", "family", get_family},
 };
 
 void control_take(struct world *w, const struct request *req, struct answer *out)

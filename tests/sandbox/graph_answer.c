@@ -1,5 +1,5 @@
 #include "base/clock.h"
-#include "graph.h"
+#include "call.h"
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #define APP_ID "1234567890"
 
-enum { LIFETIME_S = 5183944, DATA_ACCESS_S = 90 * 24 * 3600, TRACE_BYTES = 24, PREFIX_BYTES = 5 };
+enum { LIFETIME_S = 5183944, DATA_ACCESS_S = 90 * 24 * 3600, TRACE_BYTES = 24 };
 
 static int64_t now_s(void)
 {
@@ -71,6 +71,7 @@ static const char *type_of(const struct call *call)
     const struct condition_row *row = &condition_rows[call->end];
 
     if (row->code == 100 && call->host == HOST_INSTAGRAM) return "IGApiException";
+    if (row->code == 100 && call->host == HOST_THREADS) return "THApiException";
     if (row->code == 100 && row->subcode == 33) return "GraphMethodException";
     return "OAuthException";
 }
@@ -109,27 +110,17 @@ static void write_error(const struct call *call, struct answer *out)
         answer_header(out, "WWW-Authenticate", "OAuth \"Facebook Platform\" \"invalid_token\" \"%s\"", row->message);
 }
 
-static const char *id_of(const struct world *w, const struct call *call)
-{
-    return call->end == CONDITION_OTHER_IDENTITY ? "17841499999999999" : tokens_account_id(w->tokens, call->token);
-}
-
-static const char *name_of(const struct world *w, const struct call *call)
-{
-    return call->end == CONDITION_OTHER_IDENTITY ? "somebody_else" : tokens_username(w->tokens, call->token);
-}
-
 /* The value of a field of /me; 0 if there is no such field. Instagram's "id" is another one than "user_id": it belongs to the app. */
 static int put_field(const struct world *w, const struct call *call, const char *field, struct buf *out)
 {
     int is_instagram = call->host == HOST_INSTAGRAM;
 
     if (strcmp(field, "id") == 0 && is_instagram)
-        buf_printf(out, "\"25%.*s\"", 15, id_of(w, call));
+        buf_printf(out, "\"25%.*s\"", 15, call_account_id(w, call));
     else if (strcmp(field, is_instagram ? "user_id" : "id") == 0)
-        answer_quote(out, id_of(w, call));
-    else if (strcmp(field, "name") == 0 || (is_instagram && strcmp(field, "username") == 0))
-        answer_quote(out, name_of(w, call));
+        answer_quote(out, call_account_id(w, call));
+    else if (strcmp(field, "name") == 0 || (call->host != HOST_FACEBOOK && strcmp(field, "username") == 0))
+        answer_quote(out, call_username(w, call));
     else if (is_instagram && strcmp(field, "account_type") == 0)
         buf_puts(out, "\"BUSINESS\"");
     else
@@ -195,28 +186,28 @@ static void write_debug(const struct world *w, const struct call *call, int is_v
     buf_printf(&out->body, "\"is_valid\":%s,", is_valid ? "true" : "false");
     if (is_valid) buf_printf(&out->body, "\"issued_at\":%" PRId64 ",", t->issued_at_s);
     buf_printf(&out->body, "\"scopes\":[%s]",
-               graph_is_success(call) ? "\"instagram_basic\",\"pages_show_list\",\"public_profile\"" : "");
+               call_is_success(call) ? "\"instagram_basic\",\"pages_show_list\",\"public_profile\"" : "");
     if (is_readable) {
         buf_puts(&out->body, ",\"user_id\":");
-        answer_quote(&out->body, id_of(w, call));
+        answer_quote(&out->body, call_account_id(w, call));
     }
     buf_puts(&out->body, "}}");
 }
 
 static void write_new_token(struct world *w, const struct call *call, struct answer *out)
 {
-    char text[TOKEN_ISSUED_BYTES] = "", prefix[PREFIX_BYTES];
+    char text[TOKEN_ISSUED_BYTES] = "";
     const char *given = text;
     struct token *t = call->token;
 
-    snprintf(prefix, sizeof prefix, "%.*s", call->text[0] == 'I' && call->text[2] == 'A' ? 4 : 3, call->text);
     if (call->end == CONDITION_SAME_TOKEN) {
         tokens_set_condition(t, CONDITION_SAME_TOKEN, now_s());
         t->issued_at_s = now_s();
         t->expires_at_s = t->issued_at_s + LIFETIME_S;
         t->issued++;
         given = call->text;
-    } else if (call->end != CONDITION_BLANK_TOKEN && !tokens_issue(w->tokens, t, prefix, LIFETIME_S, text)) {
+    } else if (call->end != CONDITION_BLANK_TOKEN &&
+               !tokens_issue(w->tokens, t, host_prefix(call->host, call->text), LIFETIME_S, text)) {
         out->status = 500;
         return;
     }
@@ -224,26 +215,19 @@ static void write_new_token(struct world *w, const struct call *call, struct ans
     buf_puts(&out->body, "{\"access_token\":");
     answer_quote(&out->body, given);
     buf_printf(&out->body, ",\"token_type\":\"bearer\",\"expires_in\":%d", LIFETIME_S);
-    if (call->kind == KIND_REFRESH)
+    if (call->kind == KIND_REFRESH && call->host == HOST_INSTAGRAM)
         buf_puts(&out->body, ",\"permissions\":\"instagram_business_basic,instagram_business_manage_insights\"");
     buf_puts(&out->body, "}");
 }
 
 static int is_valid_to_debug(const struct call *call)
 {
-    return graph_is_success(call) || call->end == CONDITION_WRONG_PERMISSIONS ||
-           call->end == CONDITION_OBJECT_MISSING || call->end == CONDITION_BLOCKED;
+    return call_is_success(call) || call->end == CONDITION_WRONG_PERMISSIONS || call->end == CONDITION_OBJECT_MISSING ||
+           call->end == CONDITION_BLOCKED;
 }
 
 void graph_write(struct world *w, struct call *call, struct answer *out)
 {
-    out->status = 200;
-    out->content_type =
-        call->host == HOST_FACEBOOK ? "application/json; charset=UTF-8" : "application/json; charset=utf-8";
-    if (condition_rows[call->end].effect == EFFECT_RAW) {
-        graph_write_raw(w, call, out);
-        return;
-    }
     answer_header(out, "facebook-api-version", "v25.0");
     write_usage(w, call, out);
     if (call->kind == KIND_INTROSPECT && call->token && is_valid_to_debug(call))
@@ -251,7 +235,7 @@ void graph_write(struct world *w, struct call *call, struct answer *out)
     else if (call->kind == KIND_INTROSPECT && condition_rows[call->end].code == 190 &&
              call->end != CONDITION_WRONG_CALLER)
         write_debug(w, call, 0, out);
-    else if (!graph_is_success(call))
+    else if (!call_is_success(call))
         write_error(call, out);
     else if (call->kind == KIND_VALIDATE)
         write_me(w, call, out);

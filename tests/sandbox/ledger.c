@@ -33,8 +33,12 @@ void ledger_free(struct ledger *l)
 void ledger_reset(struct ledger *l, struct tokens *ts)
 {
     *l = (struct ledger){.ring = l->ring};
-    for (size_t i = 0; i < tokens_count(ts); i++)
-        memset(tokens_at(ts, i)->calls, 0, sizeof tokens_at(ts, i)->calls);
+    for (size_t i = 0; i < tokens_count(ts); i++) {
+        struct token *t = tokens_at(ts, i);
+
+        memset(t->calls, 0, sizeof t->calls);
+        t->reuses = 0;
+    }
 }
 
 void ledger_add(struct ledger *l, const struct ledger_entry *entry, struct token *t)

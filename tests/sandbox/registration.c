@@ -93,10 +93,54 @@ static int set_newest(struct subject *s, const struct json *value)
 {
     uint8_t digest[TOKEN_DIGEST_BYTES];
     const char *hex = json_string(value);
+    struct token *next;
 
     if (!hex || !tokens_unhex(hex, digest)) return 0;
-    s->token->newest = tokens_add(s->world->tokens, digest);
-    return s->token->newest != NULL;
+    next = tokens_add(s->world->tokens, digest);
+    if (!next) return 0;
+    s->token->newest = next;
+    next->root = s->token->root; /* it stands further down in a state file, and so does what was issued for it */
+    return 1;
+}
+
+static int set_host(struct subject *s, const struct json *value)
+{
+    const char *word = json_string(value);
+    int host = 0;
+
+    while (word && host < HOST_COUNT && strcmp(host_words[host], word) != 0)
+        host++;
+    if (!word || host == HOST_COUNT) return 0;
+    s->token->host = (uint8_t)host;
+    return 1;
+}
+
+static int pair(struct subject *s, struct token *refresh)
+{
+    if (!refresh || refresh == s->token || s->token->is_refresh || (refresh->partner && !refresh->is_refresh)) return 0;
+    tokens_pair(s->token, refresh);
+    refresh->is_known = 1;
+    refresh->host = s->token->host;
+    refresh->identity = s->token->identity;
+    return 1;
+}
+
+static int set_refresh_token(struct subject *s, const struct json *value)
+{
+    uint8_t digest[TOKEN_DIGEST_BYTES];
+    const char *text = json_string(value);
+
+    if (!text || !*text) return 0;
+    tokens_digest(text, digest);
+    return pair(s, tokens_add(s->world->tokens, digest));
+}
+
+static int set_refresh_token_sha256(struct subject *s, const struct json *value)
+{
+    uint8_t digest[TOKEN_DIGEST_BYTES];
+    const char *hex = json_string(value);
+
+    return hex && tokens_unhex(hex, digest) && pair(s, tokens_add(s->world->tokens, digest));
 }
 
 static int set_delay_ms(struct subject *s, const struct json *value)
@@ -122,12 +166,21 @@ static const struct field {
     const char *name;
     set_fn *set;
 } fields[] = {
-    {"condition", set_condition},   {"refresh_condition", set_refresh_condition},
-    {"account_id", set_account_id}, {"username", set_username},
-    {"expires_in", set_expires_in}, {"age", set_age},
-    {"expires_at", set_expires_at}, {"issued_at", set_issued_at},
-    {"issued", set_issued},         {"newest", set_newest},
-    {"delay_ms", set_delay_ms},     {"rotates", set_rotates},
+    {"condition", set_condition},
+    {"refresh_condition", set_refresh_condition},
+    {"account_id", set_account_id},
+    {"username", set_username},
+    {"expires_in", set_expires_in},
+    {"age", set_age},
+    {"expires_at", set_expires_at},
+    {"issued_at", set_issued_at},
+    {"issued", set_issued},
+    {"newest", set_newest},
+    {"delay_ms", set_delay_ms},
+    {"rotates", set_rotates},
+    {"host", set_host},
+    {"refresh_token", set_refresh_token},
+    {"refresh_token_sha256", set_refresh_token_sha256},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -153,6 +206,7 @@ enum err_code registration_apply(struct world *w, const struct json *j, struct e
 {
     struct subject s = {.world = w, .now_s = clock_now_ms() / 1000};
     uint8_t digest[TOKEN_DIGEST_BYTES];
+    const char *text;
 
     if (json_type(j) != JSON_OBJECT || !read_digest(j, digest))
         return err_set(err, ERR_BAD_INPUT, NULL, "an object with \"token\" or \"token_sha256\" is needed");
@@ -166,6 +220,8 @@ enum err_code registration_apply(struct world *w, const struct json *j, struct e
     if (!s.token || (!s.token->is_known && !tokens_set_identity(w->tokens, s.token, NULL, NULL)))
         return err_set(err, ERR_NOMEM, NULL, "no memory for one more token");
     s.token->is_known = 1;
+    text = json_string(json_member(j, "token"));
+    if (text && s.token->host == HOST_COUNT) s.token->host = (uint8_t)host_of_token(text);
     for (int i = 0; i < FIELDS; i++) {
         const struct json *value = json_member(j, fields[i].name);
 
@@ -182,6 +238,7 @@ void registration_print(const struct world *w, const struct token *t, struct buf
     buf_printf(out, "\"token_sha256\":\"%s\",\"condition\":\"%s\"", hex, condition_rows[t->condition].word);
     if (t->refresh_condition != CONDITION_COUNT)
         buf_printf(out, ",\"refresh_condition\":\"%s\"", condition_rows[t->refresh_condition].word);
+    if (t->host != HOST_COUNT) buf_printf(out, ",\"host\":\"%s\"", host_words[t->host]);
     buf_puts(out, ",\"account_id\":");
     answer_quote(out, tokens_account_id(w->tokens, t));
     buf_puts(out, ",\"username\":");
@@ -190,6 +247,9 @@ void registration_print(const struct world *w, const struct token *t, struct buf
                ",\"expires_at\":%" PRId64 ",\"issued_at\":%" PRId64 ",\"issued\":%" PRIu32 ",\"delay_ms\":%" PRIu32
                ",\"rotates\":%s",
                t->expires_at_s, t->issued_at_s, t->issued, t->delay_ms, t->rotates ? "true" : "false");
+    if (!t->partner || t->is_refresh) return;
+    tokens_hex(t->partner->digest, hex);
+    buf_printf(out, ",\"refresh_token_sha256\":\"%s\"", hex);
 }
 
 static int save_line(const struct world *w, const struct token *t, FILE *f)

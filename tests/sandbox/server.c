@@ -1,8 +1,8 @@
 #include "server.h"
 #include "answer.h"
 #include "base/clock.h"
+#include "call.h"
 #include "control.h"
-#include "graph.h"
 #include "listener.h"
 #include <errno.h>
 #include <microhttpd.h>
@@ -139,7 +139,7 @@ static void take(struct exchange *x, const char *method, const char *path)
     read_form(x);
     x->is_call = 1;
     w->concurrency++;
-    graph_take(w, &req, &x->answer);
+    call_take(w, &req, &x->answer);
     unsigned delay_ms = w->latency_ms + x->answer.delay_ms;
     if (!delay_ms && x->answer.ending != ENDING_HANG) return;
     x->stage = STAGE_WAITING;

@@ -1,9 +1,9 @@
 #include "tokens.h"
+#include "base/clock.h"
 #include "token/crypto.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { CHUNK = 4096, CHUNKS = TOKENS_MAX / CHUNK, SLOTS_FIRST = 1024, SLOT_EMPTY = 0 };
 static const uint32_t NO_IDENTITY = UINT32_MAX;
@@ -139,9 +139,10 @@ struct token *tokens_add(struct tokens *ts, const uint8_t digest[TOKEN_DIGEST_BY
     if (t) return t;
     if (!make_room(ts)) return NULL;
     t = tokens_at(ts, ts->count);
-    *t = (struct token){.newest = t, .refresh_condition = CONDITION_COUNT, .identity = NO_IDENTITY};
+    *t = (struct token){
+        .newest = t, .root = t, .host = HOST_COUNT, .refresh_condition = CONDITION_COUNT, .identity = NO_IDENTITY};
     memcpy(t->digest, digest, TOKEN_DIGEST_BYTES);
-    tokens_set_condition(t, CONDITION_HEALTHY, time(NULL));
+    tokens_set_condition(t, CONDITION_HEALTHY, clock_now_ms() / 1000);
     *slot_of(ts, digest) = (uint32_t)ts->count + 1;
     ts->count++;
     return t;
@@ -202,34 +203,70 @@ int tokens_set_identity(struct tokens *ts, struct token *t, const char *account_
     return put_identity(ts, t, id, name);
 }
 
-const struct token *tokens_newest(const struct token *t)
+int tokens_is_alive(const struct token *t)
 {
-    while (t->newest != t)
-        t = t->newest;
-    return t;
+    return t->is_known && condition_rows[t->condition].effect == EFFECT_SERVED &&
+           (!t->expires_at_s || t->expires_at_s > clock_now_ms() / 1000);
+}
+
+struct token *tokens_newest(const struct token *t)
+{
+    struct token *newest = t->newest;
+
+    while (newest->newest != newest)
+        newest = newest->newest;
+    return newest;
+}
+
+void tokens_pair(struct token *access, struct token *refresh)
+{
+    access->partner = refresh;
+    refresh->partner = access;
+    refresh->is_refresh = refresh->rotates = 1;
+}
+
+static void revoke_chain(struct token *t)
+{
+    for (; t; t = t->newest == t ? NULL : t->newest)
+        t->condition = CONDITION_REVOKED;
+}
+
+void tokens_revoke_family(const struct token *t)
+{
+    revoke_chain(t->root);
+    if (t->root->partner) revoke_chain(t->root->partner->root);
+}
+
+static void draw_text(const char *prefix, char text[TOKEN_ISSUED_BYTES], const uint8_t *random, size_t len)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    size_t at = (size_t)snprintf(text, 16, "%.8s", prefix);
+
+    for (size_t i = 0; i < len; i++)
+        text[at++] = letters[random[i] & 63U];
+    text[at] = '\0';
 }
 
 struct token *tokens_issue(struct tokens *ts, struct token *old, const char *prefix, long lifetime_s,
                            char text[TOKEN_ISSUED_BYTES])
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     uint8_t random[160], digest[TOKEN_DIGEST_BYTES];
     struct token *t;
-    size_t len = (size_t)snprintf(text, 16, "%.8s", prefix);
 
     if (crypto_random(random, sizeof random, NULL) != ERR_OK) return NULL;
-    for (size_t i = 0; i < sizeof random; i++)
-        text[len++] = letters[random[i] & 63U];
-    text[len] = '\0';
+    draw_text(prefix, text, random, sizeof random);
     tokens_digest(text, digest);
     t = tokens_add(ts, digest);
     if (!t) return NULL;
     t->is_known = 1;
+    t->root = old->root;
     t->identity = old->identity;
+    t->host = old->host;
     t->rotates = old->rotates;
+    t->is_refresh = old->is_refresh;
     t->delay_ms = old->delay_ms;
     if (old->condition == CONDITION_SLOW || old->condition == CONDITION_OTHER_IDENTITY) t->condition = old->condition;
-    t->issued_at_s = time(NULL);
+    t->issued_at_s = clock_now_ms() / 1000;
     t->expires_at_s = t->issued_at_s + lifetime_s;
     old->newest = t;
     old->issued++;

@@ -1,8 +1,6 @@
 #include "world.h"
 #include <string.h>
 
-const char *const host_words[HOST_COUNT] = {"graph.instagram.com", "graph.facebook.com"};
-
 static void set_defaults(struct world *w)
 {
     memset(w->faults, 0, sizeof w->faults);

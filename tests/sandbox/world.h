@@ -1,11 +1,9 @@
 /* Everything that the sandbox knows; one thread, so no locks. */
 #ifndef SANDBOX_WORLD_H
 #define SANDBOX_WORLD_H
+#include "host.h"
 #include "ledger.h"
 #include "tokens.h"
-
-enum host { HOST_INSTAGRAM, HOST_FACEBOOK, HOST_COUNT };
-extern const char *const host_words[HOST_COUNT];
 
 /** A fault that overrules what the tokens are. */
 struct fault {

@@ -1,5 +1,5 @@
 /* Answers that are no Graph answers: what proxies, outages and broken connections leave. */
-#include "graph.h"
+#include "call.h"
 #include <string.h>
 
 enum { HUGE_BYTES = 4 << 20 };
@@ -38,7 +38,7 @@ static void write_html(struct answer *out, const char *html)
     buf_puts(&out->body, html);
 }
 
-void graph_write_raw(struct world *w, const struct call *call, struct answer *out)
+void raw_write(const struct world *w, const struct call *call, struct answer *out)
 {
     out->status = condition_rows[call->end].status;
     switch (call->end) {
@@ -72,7 +72,7 @@ void graph_write_raw(struct world *w, const struct call *call, struct answer *ou
         out->ending = ENDING_HANG;
         break;
     case CONDITION_WRONG_PLATFORM:
-        buf_puts(&out->body, "{\"error\":\"the sandbox plays graph.instagram.com and graph.facebook.com only\"}");
+        buf_puts(&out->body, "{\"error\":\"the sandbox does not play this host\"}");
         break;
     default: /* EMPTY */
         break;
