@@ -3,7 +3,6 @@
 #include "base/limits.h"
 #include "base/secret.h"
 #include <curl/curl.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,34 +36,14 @@ struct http_client {
     int inflight;
 };
 
-/* ---- curl's memory is wiped when it is given back: it holds request headers with tokens ---- */
-
-static void wipe_free(void *mem)
-{
-    if (mem) explicit_bzero(mem, malloc_usable_size(mem));
-    free(mem);
-}
-
-static void *wipe_realloc(void *mem, size_t size)
-{
-    size_t old = mem ? malloc_usable_size(mem) : 0;
-    void *fresh;
-
-    if (mem && size <= old) return mem;
-    fresh = malloc(size);
-    if (fresh && mem) {
-        memcpy(fresh, mem, old);
-        wipe_free(mem);
-    }
-    return fresh;
-}
-
+/* curl's memory is wiped when it is given back: it holds request headers with tokens. */
 static int init_curl(void)
 {
     static int ready;
 
     if (!ready)
-        ready = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free, wipe_realloc, strdup, calloc) == CURLE_OK;
+        ready = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, secret_heap_free, secret_heap_realloc, strdup,
+                                     calloc) == CURLE_OK;
     return ready;
 }
 

@@ -1,5 +1,7 @@
 #include "base/secret.h"
+#include <malloc.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -123,6 +125,26 @@ void secret_free(struct secret *s)
 void secret_wipe(void *mem, size_t len)
 {
     if (mem && len) explicit_bzero(mem, len);
+}
+
+void secret_heap_free(void *mem)
+{
+    if (mem) explicit_bzero(mem, malloc_usable_size(mem));
+    free(mem);
+}
+
+void *secret_heap_realloc(void *mem, size_t size)
+{
+    size_t old = mem ? malloc_usable_size(mem) : 0;
+    void *fresh;
+
+    if (mem && size <= old) return mem;
+    fresh = malloc(size);
+    if (fresh && mem) {
+        memcpy(fresh, mem, old);
+        secret_heap_free(mem);
+    }
+    return fresh;
 }
 
 void secret_harden_process(void)

@@ -33,6 +33,10 @@ int secret_equal(const struct secret *a, const struct secret *b);
 void secret_free(struct secret *s);
 /** secret_wipe(mem, len): overwrite ${mem} so that no compiler drops it. */
 void secret_wipe(void *mem, size_t len);
+/** secret_heap_free(mem), secret_heap_realloc(mem, size): free and realloc of memory from malloc that wipe what they give
+ *  back; for libraries that take their allocator from us and keep tokens and keys in it (curl, OpenSSL). */
+void secret_heap_free(void *mem);
+void *secret_heap_realloc(void *mem, size_t size);
 /** secret_harden_process(): no core files, no ptrace by others (PR_SET_DUMPABLE 0,
  *  RLIMIT_CORE 0). Called first by every main(). Sanitizer builds keep PR_SET_DUMPABLE,
  *  as LeakSanitizer needs it. */

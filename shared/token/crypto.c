@@ -23,6 +23,31 @@ static struct {
 
 static const unsigned char zeros[CRYPTO_KEY_BYTES];
 
+/* OpenSSL wipes keys, but not a salt (ours is secret in part) nor what TLS received (new tokens). It takes an allocator
+ * only before its first allocation, which may be curl's or mongoc's: hence before main. */
+static void *wiped_malloc(size_t size, const char *file, int line)
+{
+    (void)file, (void)line;
+    return malloc(size);
+}
+
+static void *wiped_realloc(void *mem, size_t size, const char *file, int line)
+{
+    (void)file, (void)line;
+    return secret_heap_realloc(mem, size);
+}
+
+static void wiped_free(void *mem, const char *file, int line)
+{
+    (void)file, (void)line;
+    secret_heap_free(mem);
+}
+
+__attribute__((constructor)) static void take_openssl_memory(void)
+{
+    CRYPTO_set_mem_functions(wiped_malloc, wiped_realloc, wiped_free);
+}
+
 static void drop(void)
 {
     EVP_MD_CTX_free(lib.digest);
