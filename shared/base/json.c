@@ -1,10 +1,8 @@
 #include "base/json.h"
-#include "base/clock.h"
 #include "base/json_c.h"
 #include "base/json_scan.h"
 #include "base/limits.h"
-#include <limits.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,62 +25,112 @@ static struct json *own(struct json_object *o)
     return (struct json *)(void *)o;
 }
 
-static size_t count_members(struct json_object *o)
-{
-    size_t count = 0;
+/* What json-c made of a text. */
+struct census {
+    size_t members;
+    int has_infinite;
+};
 
+static void take_census(struct json_object *o, struct census *census)
+{
     if (json_object_is_type(o, json_type_object)) {
         json_object_object_foreach(o, key, value)
         {
             (void)key;
-            count += 1 + count_members(value);
+            census->members++;
+            take_census(value, census);
         }
     } else if (json_object_is_type(o, json_type_array)) {
         for (size_t i = 0; i < json_object_array_length(o); i++)
-            count += count_members(json_object_array_get_idx(o, i));
+            take_census(json_object_array_get_idx(o, i), census);
+    } else if (json_object_is_type(o, json_type_double)) {
+        census->has_infinite |= !isfinite(json_object_get_double(o));
     }
-    return count;
 }
 
-/* json-c clamps integers beyond 64 bits; serialising such a value tells. Those become doubles. */
-static int is_clamped(struct json_object *o)
-{
-    int64_t v;
-
-    if (!json_object_is_type(o, json_type_int)) return 0;
-    v = json_object_get_int64(o);
-    return v == INT64_MAX || v == INT64_MIN;
-}
-
-static enum err_code parse_checked(const char *text, size_t len, struct json_object **o, struct err *err)
+/* One buffer for the tokener's strings, as large as any can be: one that grows would leave pieces of tokens behind. */
+static struct json_tokener *tokener_new(size_t len)
 {
     struct json_tokener *tokener = json_tokener_new_ex(LIMIT_JSON_DEPTH + 2);
+
+    if (!tokener) return NULL;
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    if (printbuf_memset(tokener->pb, 0, 0, (int)len + 1) >= 0) {
+        printbuf_reset(tokener->pb);
+        return tokener;
+    }
+    json_tokener_free(tokener);
+    return NULL;
+}
+
+static void tokener_free(struct json_tokener *tokener)
+{
+    explicit_bzero(tokener->pb->buf, (size_t)tokener->pb->size);
+    json_tokener_free(tokener);
+}
+
+static enum err_code read_values(const char *text, size_t len, struct json_object **o, struct err *err)
+{
+    struct json_tokener *tokener = tokener_new(len);
     enum json_tokener_error why;
 
     if (!tokener) return err_set(err, ERR_NOMEM, NULL, "no memory for JSON");
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
     *o = json_tokener_parse_ex(tokener, text, (int)len);
     why = json_tokener_get_error(tokener);
     if (why == json_tokener_continue) { /* a number at the very end: the tokener wants to see that it ends */
         *o = json_tokener_parse_ex(tokener, "", 1);
         why = json_tokener_get_error(tokener);
     }
-    json_tokener_free(tokener);
+    tokener_free(tokener);
     return why == json_tokener_success ? ERR_OK : err_set(err, ERR_BAD_INPUT, NULL, "%s", json_tokener_error_desc(why));
+}
+
+/* ${names} has a member for each name seen, "OBJECT:NAME" in the name's one spelling. */
+static int is_twin(void *names, size_t object, const char *token, size_t len)
+{
+    struct json_object *name = NULL, *old;
+    struct buf key = {0};
+    int twin = 0;
+
+    if (read_values(token, len, &name, NULL) != ERR_OK) return 0;
+    buf_printf(&key, "%zu:%s", object, json_object_get_string(name));
+    if (!key.failed) {
+        twin = json_object_object_get_ex(names, buf_text(&key), &old);
+        json_object_object_add(names, buf_text(&key), NULL);
+    }
+    json_object_put(name);
+    buf_free(&key);
+    return twin;
+}
+
+/* json-c keeps the last of two members of one name; that there are fewer than were scanned tells. Then it is worth to look where. */
+static enum err_code refuse_twin(const char *text, size_t len, struct err *err)
+{
+    struct json_scan again = {.on_name = is_twin, .arg = json_object_new_object()};
+    enum err_code rc = again.arg ? json_scan(text, len, &again, err) : ERR_NOMEM;
+
+    json_object_put(again.arg);
+    buf_free(&again.respelled);
+    return rc != ERR_OK ? rc : err_set(err, ERR_NOMEM, NULL, "no memory for JSON");
 }
 
 enum err_code json_parse(const char *text, size_t len, struct json **root, struct err *err)
 {
+    struct json_scan scan = {0};
+    struct census census = {0};
     struct json_object *o = NULL;
-    size_t members = 0;
     enum err_code rc;
 
     *root = NULL;
     if (len > LIMIT_JSON_BYTES) return err_set(err, ERR_TOO_LARGE, NULL, "longer than %d bytes", LIMIT_JSON_BYTES);
-    rc = json_scan(text, len, &members, err);
-    if (rc == ERR_OK) rc = parse_checked(text, len, &o, err);
-    if (rc == ERR_OK && count_members(o) != members)
-        rc = err_set(err, ERR_BAD_INPUT, NULL, "a member name stands twice in one object");
+    rc = json_scan(text, len, &scan, err);
+    if (rc == ERR_OK)
+        rc = scan.respelled.len ? read_values(scan.respelled.data, scan.respelled.len, &o, err)
+                                : read_values(text, len, &o, err);
+    take_census(o, &census);
+    if (rc == ERR_OK && census.has_infinite) rc = err_set(err, ERR_BAD_INPUT, NULL, "a number is too large to be held");
+    if (rc == ERR_OK && census.members != scan.members) rc = refuse_twin(text, len, err);
+    buf_free(&scan.respelled);
     if (rc != ERR_OK) {
         json_free(own(o));
         return rc;
@@ -91,8 +139,7 @@ enum err_code json_parse(const char *text, size_t len, struct json **root, struc
     return ERR_OK;
 }
 
-/* Strings are wiped in place: they may be tokens. */
-static void wipe(struct json_object *o)
+void json_wipe(struct json_object *o)
 {
     if (json_object_is_type(o, json_type_string)) {
         explicit_bzero((char *)(uintptr_t)json_object_get_string(o), (size_t)json_object_get_string_len(o));
@@ -100,18 +147,18 @@ static void wipe(struct json_object *o)
         json_object_object_foreach(o, key, value)
         {
             (void)key;
-            wipe(value);
+            json_wipe(value);
         }
     } else if (json_object_is_type(o, json_type_array)) {
         for (size_t i = 0; i < json_object_array_length(o); i++)
-            wipe(json_object_array_get_idx(o, i));
+            json_wipe(json_object_array_get_idx(o, i));
     }
 }
 
 void json_free(struct json *root)
 {
     if (!root || root == NULL_VALUE) return;
-    wipe(raw(root));
+    json_wipe(raw(root));
     json_object_put(raw(root));
 }
 
@@ -123,7 +170,7 @@ enum json_type json_type(const struct json *j)
     case json_type_boolean:
         return JSON_BOOL;
     case json_type_int:
-        return is_clamped(raw(j)) ? JSON_DOUBLE : JSON_INT;
+        return JSON_INT;
     case json_type_double:
         return JSON_DOUBLE;
     case json_type_string:
@@ -158,10 +205,7 @@ const struct json *json_get(const struct json *j, const char *path)
         key[len] = '\0';
         path += len + (path[len] == '.');
         if (json_type(j) == JSON_ARRAY) {
-            char *end;
-            unsigned long index = strtoul(key, &end, 10);
-
-            j = *key && !*end ? json_at(j, index) : NULL;
+            j = *key && !key[strspn(key, "0123456789")] ? json_at(j, strtoul(key, NULL, 10)) : NULL;
         } else {
             j = json_member(j, key);
         }

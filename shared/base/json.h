@@ -1,7 +1,7 @@
 /* Strict JSON (RFC 8259) over json-c, which is lenient: a scan first refuses
  * everything outside the RFC, embedded NUL, depth over LIMIT_JSON_DEPTH and
- * invalid UTF-8; duplicate keys are refused by counting. The only file that
- * includes json-c. Strings that come out are borrowed from their tree. */
+ * invalid UTF-8; duplicate keys are refused by counting. json-c stays inside
+ * json*.c. Strings that come out are borrowed from their tree. */
 #ifndef TH_JSON_H
 #define TH_JSON_H
 #include "base/buf.h"
@@ -14,8 +14,8 @@ struct json; /* a value; a borrowed one lives as long as its root */
 enum json_type { JSON_ABSENT, JSON_NULL, JSON_BOOL, JSON_INT, JSON_DOUBLE, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
 /** json_parse(text, len, &root, err): whole text is one JSON value. Owns: the caller (json_free).
- *  Integers beyond int64 become JSON_DOUBLE. Fails: ERR_BAD_INPUT with "line L, column C" as place
- *  and the reason; never echoes the text. */
+ *  Integers beyond int64 become JSON_DOUBLE; a number beyond double is refused. Fails: ERR_BAD_INPUT with "line L, column C" (in
+ *  bytes; of the second of two equal names) as place and the reason; never echoes the text. ERR_TOO_LARGE, ERR_NOMEM. */
 enum err_code json_parse(const char *text, size_t len, struct json **root, struct err *err);
 /** json_free(root): wipes every string value in the tree, then frees it. NULL allowed. */
 void json_free(struct json *root);
@@ -38,18 +38,18 @@ int json_int(const struct json *j, int64_t *v);
 int json_bool(const struct json *j, int *v);
 int json_double(const struct json *j, double *v);
 
-/** json_equal(a, b): the same value; members in any order; absent equals only absent. */
+/** json_equal(a, b): the same value; members in any order; absent equals only absent; 1 and 1.0 differ. */
 int json_equal(const struct json *a, const struct json *b);
 
-/* Building. The container takes ownership of what is put in; a NULL value becomes null. On a failed
- * allocation they return NULL / do nothing and json_print gives ERR_NOMEM. */
+/* Building. The container takes ownership of what is put in; a NULL value becomes null; what is replaced or removed is wiped
+ * and freed. On a failed allocation they return NULL / do nothing and json_print gives ERR_NOMEM. */
 struct json *json_object_new(void);
 struct json *json_array_new(void);
 struct json *json_new_string(const char *text); /* NULL gives null; invalid UTF-8 bytes become U+FFFD */
 struct json *json_new_string_len(const char *text, size_t len);
 struct json *json_new_int(int64_t v);
 struct json *json_new_bool(int v);
-struct json *json_new_double(double v);
+struct json *json_new_double(double v);                                  /* null if not finite */
 struct json *json_new_date(int64_t at_ms);                               /* ISO 8601 string; null for 0 */
 struct json *json_copy(const struct json *j);                            /* deep copy */
 void json_set(struct json *object, const char *key, struct json *value); /* replaces */

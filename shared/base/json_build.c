@@ -1,6 +1,9 @@
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/utf8.h"
+
 #include "base/json_c.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,26 +32,13 @@ struct json *json_new_string(const char *text)
     return text ? json_new_string_len(text, strlen(text)) : NULL;
 }
 
-/* Length of the well-formed UTF-8 sequence at ${p}, 0 if there is none. */
-static size_t utf8_length(const unsigned char *p, size_t left)
-{
-    size_t length = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-
-    if (length == 1) return 1;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || left < length) return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f)) return 0;
-    return (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f) ? 0 : length;
-}
-
 struct json *json_new_string_len(const char *text, size_t len)
 {
     struct buf clean = {0};
     struct json *j;
 
     for (size_t at = 0; at < len;) {
-        size_t length = utf8_length((const unsigned char *)text + at, len - at);
+        size_t length = utf8_length(text + at, len - at);
 
         if (length)
             buf_put(&clean, text + at, length);
@@ -73,7 +63,7 @@ struct json *json_new_bool(int v)
 
 struct json *json_new_double(double v)
 {
-    return own(json_object_new_double(v));
+    return isfinite(v) ? own(json_object_new_double(v)) : NULL;
 }
 
 struct json *json_new_date(int64_t at_ms)
@@ -91,14 +81,26 @@ struct json *json_copy(const struct json *j)
     return json_object_deep_copy(raw(j), &copy, NULL) == 0 ? own(copy) : NULL;
 }
 
+static void wipe_member(struct json *object, const char *key)
+{
+    struct json_object *old;
+
+    if (json_object_object_get_ex(raw(object), key, &old)) json_wipe(old);
+}
+
 void json_set(struct json *object, const char *key, struct json *value)
 {
-    if (!object || json_object_object_add(raw(object), key, raw(value)) != 0) json_free(value);
+    int is_object = json_type(object) == JSON_OBJECT;
+
+    if (is_object) wipe_member(object, key);
+    if (!is_object || json_object_object_add(raw(object), key, raw(value)) != 0) json_free(value);
 }
 
 void json_remove(struct json *object, const char *key)
 {
-    if (json_type(object) == JSON_OBJECT) json_object_object_del(raw(object), key);
+    if (json_type(object) != JSON_OBJECT) return;
+    wipe_member(object, key);
+    json_object_object_del(raw(object), key);
 }
 
 int json_equal(const struct json *a, const struct json *b)
@@ -109,7 +111,7 @@ int json_equal(const struct json *a, const struct json *b)
 
 void json_push(struct json *array, struct json *value)
 {
-    if (!array || json_object_array_add(raw(array), raw(value)) != 0) json_free(value);
+    if (json_type(array) != JSON_ARRAY || json_object_array_add(raw(array), raw(value)) != 0) json_free(value);
 }
 
 static enum err_code print(const struct json *j, int flags, struct buf *out, struct err *err)

@@ -7,4 +7,7 @@
 #undef json_type
 #undef json_bool
 
+/** json_wipe(o): overwrite every string value below ${o}: they may be tokens. */
+void json_wipe(struct json_object *o);
+
 #endif

@@ -1,11 +1,22 @@
 #include "base/json_scan.h"
 #include "base/limits.h"
+#include "base/utf8.h"
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+/* A bracket that is open. */
+struct open {
+    int bracket;
+    size_t object; /* its number, if it is one */
+};
 struct scan {
     const unsigned char *start, *at, *end;
-    size_t members;
+    const unsigned char *copied; /* respelled up to here */
+    struct open open[LIMIT_JSON_DEPTH];
+    int depth;
+    size_t objects;
+    struct json_scan *out;
     struct err *err;
 };
 
@@ -80,21 +91,6 @@ static enum err_code scan_unicode(struct scan *s)
     return ERR_OK;
 }
 
-/* RFC 3629: length of the sequence at ${s->at}, 0 if it is not well-formed. */
-static int utf8_length(const struct scan *s)
-{
-    const unsigned char *p = s->at;
-    size_t left = (size_t)(s->end - p);
-    int length = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-
-    if (p[0] < 0xc2 || p[0] > 0xf4 || left < (size_t)length) return 0;
-    for (int i = 1; i < length; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f)) return 0;
-    if ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f)) return 0;
-    return length;
-}
-
 static enum err_code scan_escape(struct scan *s)
 {
     int c;
@@ -102,7 +98,7 @@ static enum err_code scan_escape(struct scan *s)
     s->at++;
     c = peek(s);
     if (c == 'u') return scan_unicode(s);
-    if (c < 0 || !strchr("\"\\/bfnrt", c)) return refuse(s, "an unknown escape in a string");
+    if (c <= 0 || !strchr("\"\\/bfnrt", c)) return refuse(s, "an unknown escape in a string");
     s->at++;
     return ERR_OK;
 }
@@ -110,7 +106,8 @@ static enum err_code scan_escape(struct scan *s)
 static enum err_code scan_string(struct scan *s)
 {
     enum err_code rc;
-    int c, length;
+    size_t length;
+    int c;
 
     if (peek(s) != '"') return refuse(s, "a string is expected");
     s->at++;
@@ -122,7 +119,8 @@ static enum err_code scan_string(struct scan *s)
         } else if (c < 0x80) {
             s->at++;
         } else {
-            if ((length = utf8_length(s)) == 0) return refuse(s, "not UTF-8");
+            if ((length = utf8_length((const char *)s->at, (size_t)(s->end - s->at))) == 0)
+                return refuse(s, "not UTF-8");
             s->at += length;
         }
     }
@@ -138,8 +136,27 @@ static enum err_code skip_digits(struct scan *s)
     return ERR_OK;
 }
 
+static int fits_int64(const unsigned char *p, const unsigned char *end)
+{
+    int negative = *p == '-';
+    int64_t sum = 0; /* below zero, where there is room for one more */
+
+    for (p += negative; p < end; p++)
+        if (__builtin_mul_overflow(sum, 10, &sum) || __builtin_sub_overflow(sum, *p - '0', &sum)) return 0;
+    return negative || sum != INT64_MIN;
+}
+
+static void respell_as_double(struct scan *s)
+{
+    buf_put(&s->out->respelled, s->copied, (size_t)(s->at - s->copied));
+    buf_puts(&s->out->respelled, "e0");
+    s->copied = s->at;
+}
+
 static enum err_code scan_number(struct scan *s)
 {
+    const unsigned char *from = s->at;
+    int is_integer = 1;
     enum err_code rc;
 
     if (peek(s) == '-') s->at++;
@@ -150,6 +167,7 @@ static enum err_code scan_number(struct scan *s)
         return rc;
     }
     if (peek(s) == '.') {
+        is_integer = 0;
         s->at++;
         if ((rc = skip_digits(s)) != ERR_OK) return rc;
     }
@@ -158,6 +176,7 @@ static enum err_code scan_number(struct scan *s)
         if (peek(s) == '+' || peek(s) == '-') s->at++;
         return skip_digits(s);
     }
+    if (is_integer && !fits_int64(from, s->at)) respell_as_double(s);
     return ERR_OK;
 }
 
@@ -182,65 +201,77 @@ static enum err_code scan_scalar(struct scan *s)
 /* A member's name and its colon. */
 static enum err_code scan_name(struct scan *s)
 {
+    const unsigned char *from;
+    struct json_scan *out = s->out;
     enum err_code rc;
 
     skip_space(s);
+    from = s->at;
     if (peek(s) != '"') return refuse(s, "a member name in quotes is expected");
     if ((rc = scan_string(s)) != ERR_OK) return rc;
+    if (out->on_name &&
+        out->on_name(out->arg, s->open[s->depth - 1].object, (const char *)from, (size_t)(s->at - from)) != 0) {
+        s->at = from;
+        return refuse(s, "a member name stands twice in one object");
+    }
     skip_space(s);
     if (peek(s) != ':') return refuse(s, "a colon is expected");
     s->at++;
-    s->members++;
+    out->members++;
     return ERR_OK;
 }
 
-/* Behind a value: close what ends here, or go on behind a comma. *depth 0: the value is whole. */
-static enum err_code scan_after(struct scan *s, const char *open, int *depth)
+/* Behind a value: close what ends here, or go on behind a comma. Depth 0: the value is whole. */
+static enum err_code scan_after(struct scan *s)
 {
     for (;;) {
-        int c;
+        int c, in_object;
 
         skip_space(s);
-        if (*depth == 0) return ERR_OK;
+        if (s->depth == 0) return ERR_OK;
+        in_object = s->open[s->depth - 1].bracket == '{';
         c = peek(s);
         if (c == ',') {
             s->at++;
-            return open[*depth - 1] == '{' ? scan_name(s) : ERR_OK;
+            return in_object ? scan_name(s) : ERR_OK;
         }
-        if (c != (open[*depth - 1] == '{' ? '}' : ']'))
+        if (c != (in_object ? '}' : ']'))
             return refuse(s, c < 0 ? "the text ends too early" : "a comma or the closing bracket is expected");
         s->at++;
-        --*depth;
+        s->depth--;
     }
 }
 
-enum err_code json_scan(const char *text, size_t len, size_t *members, struct err *err)
+static enum err_code scan_open(struct scan *s, int bracket)
+{
+    if (s->depth == LIMIT_JSON_DEPTH) return refuse(s, "nested deeper than 32");
+    s->open[s->depth++] = (struct open){bracket, bracket == '{' ? s->objects++ : 0};
+    s->at++;
+    skip_space(s);
+    if (peek(s) == (bracket == '{' ? '}' : ']')) return scan_after(s);
+    return bracket == '{' ? scan_name(s) : ERR_OK;
+}
+
+enum err_code json_scan(const char *text, size_t len, struct json_scan *scan, struct err *err)
 {
     const unsigned char *start = (const unsigned char *)text;
-    struct scan s = {.start = start, .at = start, .end = start + len, .err = err};
-    char open[LIMIT_JSON_DEPTH];
-    int depth = 0, c;
-    enum err_code rc = ERR_OK;
+    struct scan s = {.start = start, .at = start, .end = start + len, .copied = start, .out = scan, .err = err};
+    enum err_code rc;
 
     do {
+        int c;
+
         skip_space(&s);
         c = peek(&s);
         if (c == '{' || c == '[') {
-            if (depth == LIMIT_JSON_DEPTH) return refuse(&s, "nested deeper than 32");
-            open[depth++] = (char)c;
-            s.at++;
-            skip_space(&s);
-            if (peek(&s) == (c == '{' ? '}' : ']'))
-                rc = scan_after(&s, open, &depth);
-            else if (c == '{')
-                rc = scan_name(&s);
+            rc = scan_open(&s, c);
         } else {
             rc = scan_scalar(&s);
-            if (rc == ERR_OK) rc = scan_after(&s, open, &depth);
+            if (rc == ERR_OK) rc = scan_after(&s);
         }
         if (rc != ERR_OK) return rc;
-    } while (depth > 0);
+    } while (s.depth > 0);
     if (s.at != s.end) return refuse(&s, "something follows the value");
-    *members = s.members;
-    return ERR_OK;
+    if (s.copied != start) buf_put(&scan->respelled, s.copied, (size_t)(s.end - s.copied));
+    return scan->respelled.failed ? err_set(err, ERR_NOMEM, NULL, "no memory for JSON") : ERR_OK;
 }

@@ -270,13 +270,13 @@ static enum err_code slurp(const char *path, struct buf *text, struct err *err)
     return ERR_OK;
 }
 
-/* json_parse says "line L, column C", but of a name that stands twice it does not say where. */
+/* json_parse says "line L, column C", but not of a number that is too large. */
 static enum err_code syntax_error(const struct reader *rd, const struct err *cause)
 {
-    size_t line = 1, column = 0;
+    size_t line = 1;
     if (cause->code == ERR_NOMEM) return err_set(rd->err, ERR_NOMEM, rd->file, "%s", cause->text);
-    if (sscanf(cause->place, "line %zu, column %zu", &line, &column) != 2) line = reader_twin_line(rd->text, rd->len);
-    return reader_fail_line(rd, line ? line : 1, "not JSON: %s", cause->text);
+    if (sscanf(cause->place, "line %zu,", &line) != 1) line = 1;
+    return reader_fail_line(rd, line, "not JSON: %s", cause->text);
 }
 
 enum err_code provider_file_load(const char *path, struct provider **out, struct err *err)

@@ -75,34 +75,6 @@ size_t reader_line(const struct reader *rd, const struct at *at)
     return line_of(rd->text, locate_start(rd, at));
 }
 
-/* The later member of the same object and name as the one at ${key}; NULL if none. */
-static const char *find_twin(const char *key, const char *end)
-{
-    size_t len = (size_t)(skip_string(key, end) - key);
-    for (const char *p = key;;) {
-        p = skip_space(skip_value(skip_key(p, end), end), end);
-        if (p >= end || *p != ',') return NULL;
-        p = skip_space(p + 1, end);
-        if (end - p > (ptrdiff_t)len && memcmp(p, key, len) == 0) return p;
-    }
-}
-
-size_t reader_twin_line(const char *text, size_t len)
-{
-    const char *end = text + len;
-    for (const char *p = text; p < end;) {
-        if (*p != '"') {
-            p++;
-            continue;
-        }
-        const char *behind = skip_string(p, end), *colon = skip_space(behind, end);
-        const char *twin = colon < end && *colon == ':' ? find_twin(p, end) : NULL;
-        if (twin) return line_of(text, twin);
-        p = behind;
-    }
-    return 0;
-}
-
 static void put_path(struct buf *out, const struct at *at)
 {
     if (!at->up) return;

@@ -24,9 +24,6 @@ struct at {
 
 /** reader_line(rd, at): line of the member's key or of the element; counts from 1. */
 size_t reader_line(const struct reader *rd, const struct at *at);
-/** reader_twin_line(text, len): line of the first member whose name its object has already, in otherwise valid JSON; 0
- * if none. */
-size_t reader_twin_line(const char *text, size_t len);
 /** reader_fail(rd, at, fmt, ...): ERR_CONFIG, place "FILE:LINE", text "logins.0.host: …". Returns ERR_CONFIG. */
 enum err_code reader_fail(const struct reader *rd, const struct at *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
