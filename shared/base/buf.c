@@ -15,7 +15,7 @@ static int grow(struct buf *b, size_t more)
     if (more > SIZE_MAX / 2 - b->len) goto fail;
     while (cap < b->len + more + 1)
         cap *= 2;
-    if (cap == b->cap) return 1;
+    if (b->data && cap == b->cap) return 1;
     data = malloc(cap);
     if (!data) goto fail;
     if (b->data) {

@@ -39,7 +39,7 @@ const char *clock_format(int64_t at_ms, char out[CLOCK_ISO_BYTES])
     }
     whole = (time_t)seconds;
     if (!gmtime_r(&whole, &tm) || tm.tm_year + 1900 < 0 || tm.tm_year + 1900 > 9999) {
-        strcpy(out, "-");
+        snprintf(out, CLOCK_ISO_BYTES, "-");
         return out;
     }
     snprintf(out, CLOCK_ISO_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (tm.tm_year + 1900) % 10000, tm.tm_mon + 1,
@@ -93,7 +93,7 @@ static int take_zone(const char **at)
 
 int clock_parse(const char *text, int64_t *at_ms)
 {
-    struct tm tm = {0}, check;
+    struct tm tm = {0}, minute;
     int ms, zone, ok;
     time_t whole;
 
@@ -108,9 +108,10 @@ int clock_parse(const char *text, int64_t *at_ms)
     ms = take_fraction(&text);
     zone = ms < 0 ? -10000 : take_zone(&text);
     if (ms < 0 || zone == -10000 || *text) return 0;
-    check = tm;
-    whole = timegm(&check);
-    if (check.tm_mon != tm.tm_mon || (check.tm_mday != tm.tm_mday && tm.tm_sec < 60)) return 0; /* 31 February */
-    *at_ms = ((int64_t)whole - (int64_t)zone * 60) * 1000 + ms;
+    minute = tm;
+    minute.tm_sec = 0; /* a leap second would carry into the next day */
+    whole = timegm(&minute);
+    if (minute.tm_mon != tm.tm_mon || minute.tm_mday != tm.tm_mday) return 0; /* 31 February */
+    *at_ms = ((int64_t)whole + tm.tm_sec - (int64_t)zone * 60) * 1000 + ms;
     return 1;
 }

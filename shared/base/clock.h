@@ -17,7 +17,8 @@ int64_t clock_mono_ns(void);
  *  Years outside 0000..9999 give "-". Returns out. */
 const char *clock_format(int64_t at_ms, char out[CLOCK_ISO_BYTES]);
 /** clock_parse(text, &at_ms): 1 if ${text} is ISO 8601 with date, time, optional
- *  fraction and Z or ±hh:mm; else 0 and at_ms untouched. */
+ *  fraction (beyond ms cut off) and Z, ±hh:mm or ±hhmm (Graph writes +0000); second 60 is the next minute's first; else 0
+ *  and at_ms untouched. */
 int clock_parse(const char *text, int64_t *at_ms);
 
 #endif

@@ -1,20 +1,24 @@
 #include "base/log.h"
 #include "base/clock.h"
+#include "base/utf8.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 4096, REQUEST_ID_BYTES = 65 };
+/* RESERVE: for what ends a value and the line. */
+enum { LINE_BYTES = 4096, RESERVE_BYTES = 16, VALUE_BYTES = 1024, REQUEST_ID_BYTES = 65 };
 
 static enum log_level threshold = LOG_INFO;
 static enum log_format line_format = LOG_FORMAT_TEXT;
 static char request_id[REQUEST_ID_BYTES];
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
-/* A line under construction; what does not fit is cut, the closing newline always fits. */
+/* A line under construction. Once a piece does not fit, nothing more is taken but what closes. */
 struct line {
     char text[LINE_BYTES];
     size_t len;
+    int is_full;
 };
 
 void log_setup(enum log_level level, enum log_format format)
@@ -53,34 +57,80 @@ int log_enabled(enum log_level level)
     return level <= threshold;
 }
 
-static void add(struct line *line, const char *text)
+static void add_bytes(struct line *line, const char *text, size_t len)
 {
-    size_t len = strlen(text), room = sizeof line->text - 4 - line->len;
-
-    if (len > room) len = room;
+    if (line->is_full || line->len + len > sizeof line->text - RESERVE_BYTES) {
+        line->is_full = 1;
+        return;
+    }
     memcpy(line->text + line->len, text, len);
     line->len += len;
 }
 
+static void add(struct line *line, const char *text)
+{
+    add_bytes(line, text, strlen(text));
+}
+
+/* Into the reserve: for what must not be missing. */
+static void close_with(struct line *line, const char *text)
+{
+    size_t len = strlen(text);
+
+    memcpy(line->text + line->len, text, len);
+    line->len += len;
+}
+
+/* C0, DEL, C1 (which steer terminals, too), and the two line separators of Unicode. */
+static int is_control(const unsigned char *c, size_t length)
+{
+    if (length == 1) return c[0] < 0x20 || c[0] == 0x7f;
+    return (length == 2 && c[0] == 0xc2 && c[1] < 0xa0) ||
+           (length == 3 && c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9));
+}
+
+/* One character, or one byte that is none; gives how many bytes of ${text} that was. */
+static size_t add_character(struct line *line, const char *text, size_t left)
+{
+    const unsigned char *c = (const unsigned char *)text;
+    size_t length = utf8_length(text, left);
+    char out[8];
+
+    if (length == 0) {
+        add(line, "\xef\xbf\xbd");
+    } else if (*text == '"' || *text == '\\') {
+        add_bytes(line, (const char[]){'\\', *text}, 2);
+    } else if (is_control(c, length)) {
+        snprintf(out, sizeof out, "\\u%04x", length == 1 ? c[0] : length == 2 ? c[1] : 0x2000U + (c[2] & 0x3fU));
+        add(line, out);
+    } else {
+        add_bytes(line, text, length);
+    }
+    return length ? length : 1;
+}
+
 static void add_escaped(struct line *line, const char *text)
 {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        char out[8] = {(char)c, '\0'};
+    size_t len = strlen(text), from = line->len;
 
-        if (c == '"' || c == '\\')
-            snprintf(out, sizeof out, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            snprintf(out, sizeof out, "\\u%04x", c);
-        add(line, out);
+    while (len > 0 && !line->is_full && line->len - from < VALUE_BYTES) {
+        size_t taken = add_character(line, text, len);
+
+        text += taken;
+        len -= taken;
     }
+    if (len > 0 || line->is_full) close_with(line, "\xe2\x80\xa6");
 }
 
 static int is_plain(const char *text)
 {
-    if (!*text) return 0;
-    for (; *text; text++)
-        if ((unsigned char)*text <= 0x20 || strchr("\"\\=\x7f", *text)) return 0;
+    size_t len = strlen(text), length;
+
+    if (len == 0) return 0;
+    for (; len > 0; text += length, len -= length) {
+        length = utf8_length(text, len);
+        if (length == 0 || strchr(" \"\\=", *text) || is_control((const unsigned char *)text, length)) return 0;
+    }
     return 1;
 }
 
@@ -88,7 +138,7 @@ static void add_quoted(struct line *line, const char *text)
 {
     add(line, "\"");
     add_escaped(line, text);
-    add(line, "\"");
+    close_with(line, "\"");
 }
 
 static void add_number(struct line *line, int64_t number)
@@ -99,12 +149,42 @@ static void add_number(struct line *line, int64_t number)
     add(line, text);
 }
 
+/* A field whose key or number does not fit is left out whole; a text is cut. */
+static void drop_if_full(struct line *line, size_t len)
+{
+    if (line->is_full) line->len = len;
+}
+
+static void add_json_key(struct line *line, const char *key)
+{
+    add(line, line->len > 1 ? ",\"" : "\"");
+    add(line, key);
+    add(line, "\":");
+}
+
 static void add_json_text(struct line *line, const char *key, const char *text)
 {
-    add(line, line->len > 1 ? "," : "");
-    add_quoted(line, key);
-    add(line, ":");
-    add_quoted(line, text);
+    size_t len = line->len;
+
+    add_json_key(line, key);
+    add(line, "\"");
+    drop_if_full(line, len);
+    if (line->is_full) return;
+    add_escaped(line, text);
+    close_with(line, "\"");
+}
+
+static void add_json_field(struct line *line, const struct log_field *field)
+{
+    size_t len = line->len;
+
+    if (field->text) {
+        add_json_text(line, field->key, field->text);
+        return;
+    }
+    add_json_key(line, field->key);
+    add_number(line, field->number);
+    drop_if_full(line, len);
 }
 
 static void print_json(struct line *line, enum log_level level, const char *prefix, const char *message,
@@ -118,28 +198,25 @@ static void print_json(struct line *line, enum log_level level, const char *pref
     add_json_text(line, "prefix", prefix);
     add_json_text(line, "message", message);
     if (request_id[0]) add_json_text(line, "request", request_id);
-    for (int i = 0; i < count; i++) {
-        if (fields[i].text) {
-            add_json_text(line, fields[i].key, fields[i].text);
-            continue;
-        }
-        add(line, ",");
-        add_quoted(line, fields[i].key);
-        add(line, ":");
-        add_number(line, fields[i].number);
-    }
-    add(line, "}");
+    for (int i = 0; i < count; i++)
+        add_json_field(line, &fields[i]);
+    close_with(line, "}");
 }
 
-static void add_text_field(struct line *line, const char *key, const char *text)
+static void add_text_field(struct line *line, const struct log_field *field)
 {
+    size_t len = line->len;
+
     add(line, " ");
-    add(line, key);
+    add(line, field->key);
     add(line, "=");
-    if (is_plain(text))
-        add(line, text);
+    if (!field->text) add_number(line, field->number);
+    drop_if_full(line, len);
+    if (line->is_full || !field->text) return;
+    if (is_plain(field->text))
+        add_escaped(line, field->text);
     else
-        add_quoted(line, text);
+        add_quoted(line, field->text);
 }
 
 static void print_text(struct line *line, enum log_level level, const char *prefix, const char *message,
@@ -154,17 +231,9 @@ static void print_text(struct line *line, enum log_level level, const char *pref
     add_escaped(line, prefix);
     add(line, "] ");
     add_escaped(line, message);
-    if (request_id[0]) add_text_field(line, "request", request_id);
-    for (int i = 0; i < count; i++) {
-        if (fields[i].text) {
-            add_text_field(line, fields[i].key, fields[i].text);
-            continue;
-        }
-        add(line, " ");
-        add(line, fields[i].key);
-        add(line, "=");
-        add_number(line, fields[i].number);
-    }
+    if (request_id[0]) add_text_field(line, &LOG_S("request", request_id));
+    for (int i = 0; i < count; i++)
+        add_text_field(line, &fields[i]);
 }
 
 void log_event(enum log_level level, const char *prefix, const char *message, const struct log_field *fields, int count)
@@ -176,6 +245,7 @@ void log_event(enum log_level level, const char *prefix, const char *message, co
         print_json(&line, level, prefix, message, fields, count);
     else
         print_text(&line, level, prefix, message, fields, count);
-    line.text[line.len++] = '\n';
-    if (write(STDERR_FILENO, line.text, line.len) < 0) return; /* nowhere left to say it */
+    close_with(&line, "\n");
+    while (write(STDERR_FILENO, line.text, line.len) < 0 && errno == EINTR)
+        ; /* any other failure: nowhere left to say it */
 }

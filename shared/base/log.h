@@ -1,8 +1,9 @@
 /* Logs: one line an event to standard error, in one write(2).
  *   text: 2026-01-02T03:04:05.678Z info [TOKEN HEALTH] message key=value key="two words"
  *   json: {"time":…,"level":…,"prefix":…,"message":…,"key":…}
- * Values are escaped (control characters, quotes), so that user text cannot forge a line. Never a
- * token: there is no way to pass a struct secret. */
+ * Values are escaped (control characters, quotes, what is not UTF-8), so that user text can neither forge a line nor steer a
+ * terminal. A line has 4096 bytes at most (what a pipe takes whole): a longer value is cut and ends in "…", fields that do not
+ * fit are left out, and JSON stays JSON. Never a token: there is no way to pass a struct secret. */
 #ifndef TH_LOG_H
 #define TH_LOG_H
 #include <stdint.h>
@@ -16,8 +17,13 @@ struct log_field {
     const char *text; /* or NULL: the number counts */
     int64_t number;
 };
-#define LOG_S(k, v) ((struct log_field){.key = (k), .text = (v) ? (v) : "-"})
+#define LOG_S(k, v) ((struct log_field){.key = (k), .text = log_text(v)})
 #define LOG_I(k, v) ((struct log_field){.key = (k), .number = (int64_t)(v)})
+
+static inline const char *log_text(const char *text)
+{
+    return text ? text : "-";
+}
 
 void log_setup(enum log_level level, enum log_format format);
 void log_set_level(enum log_level level);

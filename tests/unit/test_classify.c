@@ -55,8 +55,10 @@ static void long_texts_are_cut_or_left_out(void **state)
 {
     (void)state;
     char body[2048], long_name[LIMIT_NAME_BYTES + 64] = {0};
-    for (size_t i = 0; i + 2 < sizeof long_name; i += 2)
-        memcpy(long_name + i, "\xC3\xA4", 2);
+    for (size_t i = 0; i + 2 < sizeof long_name; i += 2) {
+        long_name[i] = '\xC3';
+        long_name[i + 1] = '\xA4';
+    }
     snprintf(body, sizeof body, "{\"id\":\"%s\",\"name\":\"x%s\"}", long_name, long_name);
     struct finding f = classify(graph_login(2), REQUEST_VALIDATE, 200, body);
     assert_int_equal(f.reason, REASON_OK);
@@ -135,12 +137,10 @@ static void blank_or_unusable_token_is_no_success(void **state)
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
         expect(graph_login(0), REQUEST_REFRESH, 200, bodies[i], REASON_BAD_RESPONSE, "success_incomplete");
 
-    char *body = malloc(LIMIT_TOKEN_BYTES + 64);
-    memset(body, 'x', LIMIT_TOKEN_BYTES + 64);
-    memcpy(body, "{\"access_token\":\"", 17);
-    strcpy(body + 17 + LIMIT_TOKEN_BYTES + 1, "\"}");
-    expect(graph_login(0), REQUEST_REFRESH, 200, body, REASON_BAD_RESPONSE, "success_incomplete");
-    free(body);
+    struct buf body = {0};
+    buf_printf(&body, "{\"access_token\":\"%0*d\"}", LIMIT_TOKEN_BYTES + 1, 7);
+    expect(graph_login(0), REQUEST_REFRESH, 200, buf_text(&body), REASON_BAD_RESPONSE, "success_incomplete");
+    buf_free(&body);
 }
 
 /* 100 and 803 say that the request was wrong: when refreshing, that is no refresh. */
