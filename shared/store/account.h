@@ -18,12 +18,13 @@ struct account_id {
  *  Fails: ERR_BAD_INPUT (other type, empty, too long, control characters). */
 enum err_code id_parse(const struct json *j, struct account_id *id, struct err *err);
 /** id_forms(text, out): every typed id that an API text can stand for: as string always; as ObjectId if 24 hex digits; as
- *  number if it is a canonical decimal integer within ±2^53. Returns the count (1…3). Fails with 0: empty, too long, control characters. */
+ *  number if it is a canonical decimal integer of 64 bits. Returns the count (1…3). Fails with 0: empty, too long, control characters. */
 int id_forms(const char *text, struct account_id out[3]);
 /** id_to_json(id): Extended JSON (relaxed). Owns: caller. */
 struct json *id_to_json(const struct account_id *id);
 /** id_key(id, out): "o:hex", "s:text", "n:5": unique and ordered by bytes; the primary key in SQLite. out: LIMIT_ID_BYTES + 4. */
 void id_key(const struct account_id *id, char *out, size_t size);
+void id_of_key(const char *key, struct account_id *id); /* back again; ID_NONE if it is no key */
 
 enum tri { TRI_ABSENT, TRI_FALSE, TRI_TRUE };
 

@@ -1,5 +1,6 @@
 #include "store/account.h"
 #include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,17 +62,18 @@ static int put_wrapped_number(const struct json *j, struct account_id *id)
 {
     const char *key = NULL, *text = json_string(json_member_at(j, 0, &key));
     char *end = NULL;
-    int done = 0;
+    long long whole;
+    double v;
 
-    if (json_count(j) != 1 || !text || !*text) return 0;
+    if (json_count(j) != 1 || !text || !isdigit((unsigned char)text[*text == '-'])) return 0;
     if (!strcmp(key, "$numberDouble")) {
-        double v = strtod(text, &end);
-
-        done = put_double(id, v);
-    } else if (!strcmp(key, "$numberInt") || !strcmp(key, "$numberLong")) {
-        done = put_number(id, strtoll(text, &end, 10));
+        v = strtod(text, &end);
+        return *end == '\0' && put_double(id, v);
     }
-    return done && *end == '\0';
+    if (strcmp(key, "$numberInt") != 0 && strcmp(key, "$numberLong") != 0) return 0;
+    errno = 0;
+    whole = strtoll(text, &end, 10);
+    return errno == 0 && *end == '\0' && put_number(id, whole);
 }
 
 enum err_code id_parse(const struct json *j, struct account_id *id, struct err *err)
@@ -103,13 +105,12 @@ enum err_code id_parse(const struct json *j, struct account_id *id, struct err *
 static int is_canonical_integer(const char *text)
 {
     const char *digits = text + (*text == '-');
-    const long long largest = 1LL << 53; /* beyond it doubles skip integers, and texts stop being unique */
-    long long v;
 
     if (!isdigit((unsigned char)*digits) || strspn(digits, "0123456789") != strlen(digits)) return 0;
     if (*digits == '0' && (digits[1] || *text == '-')) return 0;
-    v = strtoll(text, NULL, 10);
-    return v >= -largest && v <= largest;
+    errno = 0;
+    strtoll(text, NULL, 10);
+    return errno == 0;
 }
 
 int id_forms(const char *text, struct account_id out[3])
@@ -153,4 +154,12 @@ void id_key(const struct account_id *id, char *out, size_t size)
         snprintf(out, size, "%s", "");
     else
         snprintf(out, size, "%c:%s", id_letters[id->type], id->text);
+}
+
+void id_of_key(const char *key, struct account_id *id)
+{
+    *id = (struct account_id){0};
+    for (size_t i = ID_STRING; i < sizeof id_letters; i++)
+        if (key[0] == id_letters[i] && key[1] == ':') id->type = (enum id_type)i;
+    if (id->type != ID_NONE) snprintf(id->text, sizeof id->text, "%s", key + 2);
 }

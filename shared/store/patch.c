@@ -1,4 +1,5 @@
 #include "store/account.h"
+#include <stdio.h>
 #include <string.h>
 
 enum { PATH_KEY_BYTES = 256 };
@@ -50,6 +51,24 @@ void patch_set_int(struct patch *p, const char *path, int64_t v)
     patch_set(p, path, json_new_int(v));
 }
 
+/* Extended JSON has texts for the years 1970 to 9999; other dates are numbers. */
+static int is_iso(int64_t at_ms)
+{
+    const int64_t end_of_9999 = 253402300799999;
+
+    return at_ms >= 0 && at_ms <= end_of_9999;
+}
+
+static struct json *new_long(int64_t v)
+{
+    struct json *j = json_object_new();
+    char text[24];
+
+    snprintf(text, sizeof text, "%lld", (long long)v);
+    json_set(j, "$numberLong", json_new_string(text));
+    return j;
+}
+
 void patch_set_date(struct patch *p, const char *path, int64_t at_ms)
 {
     struct json *date;
@@ -59,7 +78,7 @@ void patch_set_date(struct patch *p, const char *path, int64_t at_ms)
         return;
     }
     date = json_object_new();
-    json_set(date, "$date", json_new_date(at_ms));
+    json_set(date, "$date", is_iso(at_ms) ? json_new_date(at_ms) : new_long(at_ms));
     patch_set(p, path, date);
 }
 

@@ -29,8 +29,13 @@ static void append_in(bson_t *filter, const char *field, const struct account_id
 
     bson_append_document_begin(filter, field, -1, &test);
     bson_append_array_begin(&test, "$in", -1, &list);
-    for (int i = 0; i < count; i++)
-        mongo_append_id(&list, (const char *[]){"0", "1", "2"}[i], &forms[i]);
+    for (int i = 0; i < count; i++) {
+        char number[16];
+        const char *key;
+
+        bson_uint32_to_string((uint32_t)i, &key, number, sizeof number);
+        mongo_append_id(&list, key, &forms[i]);
+    }
     bson_append_array_end(&test, &list);
     bson_append_document_end(filter, &test);
 }

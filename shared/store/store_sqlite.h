@@ -1,0 +1,58 @@
+/* The SQLite store's inner parts. store_sqlite_db.c: the file, its schema and the prepared statements; store_sqlite.c: reading;
+ * store_sqlite_write.c: writing. Documents are kept as JSON text, beside the columns that queries need.
+ * Private to store_sqlite*.c. */
+#ifndef TH_STORE_SQLITE_H
+#define TH_STORE_SQLITE_H
+#include "store/store_backend.h"
+#include <sqlite3.h>
+
+enum { SQLITE_KEY_BYTES = LIMIT_ID_BYTES + 4 };
+
+enum sqlite_statement {
+    FIND_WORKSPACE,
+    FIND_IDS,
+    SCAN,
+    GET_DOC,
+    UPDATE_DOC,
+    INSERT,
+    REPLACE,
+    COUNT,
+    META_PUT,
+    META_GET,
+    STATEMENT_COUNT
+};
+
+struct sqlite_store {
+    char *path;
+    int64_t timeout_ms;
+    int was_open; /* the file has been there: if it is gone it is waited for, not made anew */
+    sqlite3 *db;  /* NULL: to be opened by the next call */
+    sqlite3_stmt *statements[STATEMENT_COUNT];
+};
+
+/** store_sqlite_ready(s, err): the open database; opened again when its file was replaced or was away. Fails: ERR_UNAVAILABLE,
+ *  ERR_NOSPACE, ERR_IO, ERR_CONFIG (newer schema). */
+enum err_code store_sqlite_ready(struct sqlite_store *s, struct err *err);
+void store_sqlite_disconnect(struct sqlite_store *s);
+/** store_sqlite_get(s, which, &st, err): the database ready, and a statement of it, to be bound. store_sqlite_statement: just the
+ *  statement, of a database that is open: a transaction must not move on to another file. store_sqlite_done: after the last step. */
+enum err_code store_sqlite_get(struct sqlite_store *s, enum sqlite_statement which, sqlite3_stmt **st, struct err *err);
+enum err_code store_sqlite_statement(struct sqlite_store *s, enum sqlite_statement which, sqlite3_stmt **st,
+                                     struct err *err);
+void store_sqlite_done(sqlite3_stmt *st);
+/** store_sqlite_fail(s, rc, err): SQLite's error as ours. */
+enum err_code store_sqlite_fail(const struct sqlite_store *s, int rc, struct err *err);
+int store_sqlite_version(sqlite3 *db, int *version);
+
+void store_sqlite_bind_text(sqlite3_stmt *st, int at, const char *text); /* NULL allowed */
+void store_sqlite_bind_id(sqlite3_stmt *st, int at, const struct account_id *id);
+/** store_sqlite_json(st, column, err): a stored document; NULL if it is no JSON. Owns: caller. */
+struct json *store_sqlite_json(sqlite3_stmt *st, int column, struct err *err);
+
+/* The operations of store_backend.h that write. */
+enum err_code store_sqlite_update(void *state, const struct account_id *id, const struct patch *patch, struct err *err);
+enum err_code store_sqlite_import(void *state, const struct json *doc, const struct account *account, int replace,
+                                  int *created, struct err *err);
+enum err_code store_sqlite_meta_put(void *state, const char *name, const struct json *value, struct err *err);
+
+#endif

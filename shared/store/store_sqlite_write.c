@@ -1,0 +1,129 @@
+#include "store/store_sqlite.h"
+#include <stdio.h>
+#include <string.h>
+
+static enum err_code run(const struct sqlite_store *s, sqlite3_stmt *st, struct err *err)
+{
+    int rc = sqlite3_step(st);
+    enum err_code code = rc == SQLITE_DONE                  ? ERR_OK
+                         : (rc & 0xff) == SQLITE_CONSTRAINT ? ERR_CONFLICT
+                                                            : store_sqlite_fail(s, rc, err);
+
+    store_sqlite_done(st);
+    return code;
+}
+
+/* A word of the document, for the counts. What is no text counts as the other store counts it. */
+static const char *word_of(const struct json *j)
+{
+    if (json_string(j)) return json_string(j);
+    return json_type(j) == JSON_ABSENT || json_type(j) == JSON_NULL ? "" : "other";
+}
+
+static enum err_code write_doc(struct sqlite_store *s, enum sqlite_statement which, const struct json *doc,
+                               struct err *err)
+{
+    struct account a;
+    struct buf text = {0};
+    sqlite3_stmt *st = NULL;
+    enum err_code rc = account_parse(json_copy(doc), &a, err);
+
+    if (rc != ERR_OK) return rc;
+    rc = json_print(doc, &text, err);
+    if (rc == ERR_OK) rc = store_sqlite_statement(s, which, &st, err);
+    if (rc == ERR_OK) {
+        store_sqlite_bind_id(st, 1, &a.id);
+        store_sqlite_bind_text(st, 2, a.platform);
+        if (a.workspace.type != ID_NONE) store_sqlite_bind_id(st, 3, &a.workspace);
+        sqlite3_bind_int(st, 4, a.is_active != TRI_FALSE);
+        sqlite3_bind_int(st, 5, a.needs_reconnection == TRI_TRUE);
+        store_sqlite_bind_text(st, 6, word_of(json_member(a.health, "state")));
+        store_sqlite_bind_text(st, 7, word_of(json_member(doc, "tokenStatus")));
+        store_sqlite_bind_text(st, 8, buf_text(&text));
+        rc = run(s, st, err);
+    }
+    buf_free(&text);
+    account_fini(&a);
+    return rc;
+}
+
+static enum err_code read_doc(struct sqlite_store *s, const struct account_id *id, struct json **doc, struct err *err)
+{
+    struct err why = {0};
+    sqlite3_stmt *st;
+    enum err_code rc = store_sqlite_statement(s, GET_DOC, &st, err);
+    int result;
+
+    if (rc != ERR_OK) return rc;
+    store_sqlite_bind_id(st, 1, id);
+    result = sqlite3_step(st);
+    if (result == SQLITE_DONE)
+        rc = err_set(err, ERR_NOT_FOUND, id->text, "there is no such account");
+    else if (result != SQLITE_ROW)
+        rc = store_sqlite_fail(s, result, err);
+    else if (!(*doc = store_sqlite_json(st, 0, &why)))
+        rc = err_set(err, ERR_IO, id->text, "the stored document is not JSON: %s", why.text);
+    store_sqlite_done(st);
+    return rc;
+}
+
+static enum err_code update_locked(struct sqlite_store *s, const struct account_id *id, const struct patch *patch,
+                                   struct err *err)
+{
+    struct json *doc = NULL;
+    enum err_code rc = read_doc(s, id, &doc, err);
+
+    if (rc == ERR_OK && !patch_guards_hold(doc, patch))
+        rc = err_set(err, ERR_CONFLICT, id->text, "the account was changed meanwhile");
+    if (rc == ERR_OK && !patch_apply(doc, patch)) rc = err_set(err, ERR_NOMEM, id->text, "no memory for the account");
+    if (rc == ERR_OK) rc = write_doc(s, UPDATE_DOC, doc, err);
+    json_free(doc);
+    return rc;
+}
+
+enum err_code store_sqlite_update(void *state, const struct account_id *id, const struct patch *patch, struct err *err)
+{
+    struct sqlite_store *s = state;
+    enum err_code rc = store_sqlite_ready(s, err);
+    int result;
+
+    if (rc != ERR_OK) return rc;
+    result = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if (result != SQLITE_OK) return store_sqlite_fail(s, result, err);
+    rc = update_locked(s, id, patch, err);
+    if (rc == ERR_OK) {
+        result = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
+        if (result != SQLITE_OK) rc = store_sqlite_fail(s, result, err);
+    }
+    if (rc != ERR_OK && s->db && !sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return rc;
+}
+
+enum err_code store_sqlite_import(void *state, const struct json *doc, const struct account *account, int replace,
+                                  int *created, struct err *err)
+{
+    enum err_code rc = store_sqlite_ready(state, err);
+
+    if (rc == ERR_OK) rc = write_doc(state, INSERT, doc, err);
+    *created = rc == ERR_OK;
+    if (rc != ERR_CONFLICT) return rc;
+    if (!replace)
+        return err_set(err, ERR_CONFLICT, account->id.text, "an account with this _id exists; --replace replaces it");
+    return write_doc(state, REPLACE, doc, err);
+}
+
+enum err_code store_sqlite_meta_put(void *state, const char *name, const struct json *value, struct err *err)
+{
+    struct buf text = {0};
+    sqlite3_stmt *st;
+    enum err_code rc = json_print(value, &text, err);
+
+    if (rc == ERR_OK) rc = store_sqlite_get(state, META_PUT, &st, err);
+    if (rc == ERR_OK) {
+        store_sqlite_bind_text(st, 1, name);
+        store_sqlite_bind_text(st, 2, buf_text(&text));
+        rc = run(state, st, err);
+    }
+    buf_free(&text);
+    return rc;
+}
