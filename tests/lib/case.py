@@ -1,4 +1,5 @@
 """What the tests of the whole service share: a sandbox, a service over a directory of their own, and account documents by number."""
+import contextlib
 import hashlib
 import json
 import os
@@ -76,7 +77,7 @@ class ServiceCase(unittest.TestCase):
     @classmethod
     def stored_all(cls):
         """The documents of the SQLite store by number, read as another process may at any time."""
-        with sqlite3.connect(f"file:{cls.service.dir}/accounts.db?mode=ro", uri=True, timeout=10) as db:
+        with contextlib.closing(sqlite3.connect(f"file:{cls.service.dir}/accounts.db?mode=ro", uri=True, timeout=10)) as db:
             documents = [json.loads(doc) for (doc,) in db.execute("SELECT doc FROM accounts")]
         return {int(d["_id"]["$oid"], 16): d for d in documents}
 
