@@ -59,6 +59,7 @@ struct usage_header {
     const struct json *percent, *wait; /* names of members, at any depth */
     int64_t wait_unit_s;
     int64_t wait_from_percent; /* waiting times count only from this usage on */
+    const char *left; /* the header that says how many calls are left: the time counts only at 0; NULL: always */
 };
 
 struct login {

@@ -60,16 +60,19 @@ static enum err_code read_wait_from(const struct reader *rd, const struct at *at
     return ERR_OK;
 }
 
+static enum err_code read_left(const struct reader *rd, const struct at *at, void *out)
+{
+    ((struct usage_header *)out)->left = json_string(at->value);
+    return *json_string(at->value) ? ERR_OK : reader_fail(rd, at, "must not be empty");
+}
+
 static enum err_code read_header(const struct reader *rd, const struct at *at, void *out)
 {
     static const struct member members[] = {
-        {"name", JSON_STRING, 1, read_name},
-        {"value", JSON_STRING, 1, read_value},
-        {"percent", JSON_ARRAY, 0, read_percent},
-        {"wait", JSON_ARRAY, 0, read_wait},
-        {"wait_unit", JSON_STRING, 0, read_wait_unit},
-        {"wait_from_percent", JSON_INT, 0, read_wait_from},
-        {0},
+        {"name", JSON_STRING, 1, read_name},           {"value", JSON_STRING, 1, read_value},
+        {"percent", JSON_ARRAY, 0, read_percent},      {"wait", JSON_ARRAY, 0, read_wait},
+        {"wait_unit", JSON_STRING, 0, read_wait_unit}, {"wait_from_percent", JSON_INT, 0, read_wait_from},
+        {"left", JSON_STRING, 0, read_left},           {0},
     };
     struct provider *p = out;
     struct usage_header *usage = &p->usage[p->usage_count++];
@@ -78,6 +81,8 @@ static enum err_code read_header(const struct reader *rd, const struct at *at, v
     if (code != ERR_OK) return code;
     if ((usage->value == USAGE_MEMBERS) != (usage->percent || usage->wait))
         return reader_fail(rd, at, "\"percent\" and \"wait\" belong to the value \"members\", which needs one of them");
+    if (usage->left && usage->value == USAGE_MEMBERS)
+        return reader_fail(rd, at, "\"left\" belongs to the values \"retry_after\" and \"reset_at_s\"");
     return ERR_OK;
 }
 
@@ -159,13 +164,21 @@ static double plain_wait(const struct usage_header *spec, const struct http_answ
     return spec->value == USAGE_RETRY_AFTER && parse_date(text, &n) ? wait_until(answer, n) : 0;
 }
 
+/* X says on every answer when a window ends; that is a time to wait only when nothing is left in it. */
+static int is_used_up(const struct usage_header *spec, const struct http_answer *answer)
+{
+    const char *left = spec->left ? http_answer_header(answer, spec->left) : NULL;
+    int64_t n;
+    return !left || (parse_number(left, &n) && n == 0);
+}
+
 static void read_one(const struct usage_header *spec, const struct http_answer *answer, const char *text,
                      struct finding *f)
 {
     struct usage_sum sum = {.percent = -1};
     if (spec->value == USAGE_MEMBERS)
         sum_members(spec, text, &sum);
-    else
+    else if (is_used_up(spec, answer))
         sum.wait = plain_wait(spec, answer, text);
 
     if (sum.percent > PERCENT_MAX) sum.percent = PERCENT_MAX;

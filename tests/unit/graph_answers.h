@@ -19,10 +19,10 @@ __attribute__((unused)) static int free_shipped(void **state)
     return 0;
 }
 
-/* The three logins that speak Graph. */
+/* The logins that speak Graph. */
 static const char *const graph_logins[][2] = {
-    {"instagram", "instagram"}, {"instagram", "facebook"}, {"facebook", "facebook"}};
-enum { GRAPH_LOGINS = 3 };
+    {"instagram", "instagram"}, {"instagram", "facebook"}, {"facebook", "facebook"}, {"threads", "threads"}};
+enum { GRAPH_LOGINS = 4 };
 
 __attribute__((unused)) static const struct login *graph_login(int i)
 {

@@ -264,7 +264,7 @@ static void introspection_judges_the_token_by_data_error_only(void **state)
          "introspection_refused"},
         {200, "<html>", REASON_BAD_RESPONSE, "not_json"},
     };
-    for (int l = 1; l < GRAPH_LOGINS; l++) {
+    for (int l = 1; l < 3; l++) { /* those of graph.facebook.com */
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
             expect(graph_login(l), REQUEST_INTROSPECT, cases[i].status, cases[i].body, cases[i].reason, cases[i].rule);
     }
