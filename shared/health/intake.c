@@ -4,15 +4,23 @@
 #include <stdio.h>
 #include <string.h>
 
+/* ---- fingerprints ---- */
+
+static void print_bytes(const unsigned char sum[SHA256_BYTES], char out[PRINT_BYTES])
+{
+    struct buf text = {0};
+
+    b64_encode(sum, SHA256_BYTES, &text);
+    snprintf(out, PRINT_BYTES, "%s", buf_text(&text));
+    buf_free(&text);
+}
+
 static void print_of(const void *data, size_t len, char out[PRINT_BYTES])
 {
     unsigned char sum[SHA256_BYTES];
-    struct buf text = {0};
 
     crypto_sha256(data, len, sum);
-    b64_encode(sum, sizeof sum, &text);
-    snprintf(out, PRINT_BYTES, "%s", buf_text(&text));
-    buf_free(&text);
+    print_bytes(sum, out);
 }
 
 void envelope_fingerprint(const struct envelope *env, char out[PRINT_BYTES])
@@ -28,7 +36,7 @@ void envelope_fingerprint(const struct envelope *env, char out[PRINT_BYTES])
     buf_free(&parts);
 }
 
-/* A stored value that is no well-formed envelope still has a fingerprint: the application may replace it. */
+/* A stored value that is no well-formed envelope has a fingerprint, too: the application may replace it. */
 static void value_fingerprint(const struct json *value, char out[PRINT_BYTES])
 {
     struct buf text = {0};
@@ -37,7 +45,30 @@ static void value_fingerprint(const struct json *value, char out[PRINT_BYTES])
     buf_free(&text);
 }
 
-static int is_envelope_value(const struct json *value)
+void intake_print(const char *encrypted, const char *plain, char out[PRINT_BYTES])
+{
+    char both[2 * PRINT_BYTES];
+
+    if (encrypted[0] && plain[0]) {
+        int len = snprintf(both, sizeof both, "%s+%s", encrypted, plain);
+
+        print_of(both, (size_t)len, out);
+    } else {
+        memmove(out, encrypted[0] ? encrypted : plain, PRINT_BYTES);
+    }
+}
+
+/* ---- forms ---- */
+
+int token_is_sendable(const unsigned char *text, size_t len)
+{
+    if (len == 0 || len > LIMIT_TOKEN_BYTES || strchr("{[\"", text[0])) return 0;
+    for (size_t i = 0; i < len; i++)
+        if (text[i] <= 0x20 || text[i] > 0x7e) return 0;
+    return 1;
+}
+
+int value_is_envelope(const struct json *value)
 {
     const char *text = json_string(value);
 
@@ -45,115 +76,170 @@ static int is_envelope_value(const struct json *value)
     return text && envelope_looks_like(text, json_string_len(value));
 }
 
-static void describe_format(const struct account *account, struct intake *in)
+int value_is_blank(const struct json *value)
 {
-    const char *plain = json_string(account->plain_access);
-    int misplaced = account->plain_access && is_envelope_value(account->plain_access);
-    int plain_refresh = json_type(account->plain_refresh) == JSON_STRING && !is_envelope_value(account->plain_refresh);
-    int refresh_misplaced = account->plain_refresh && is_envelope_value(account->plain_refresh);
+    const char *text = json_string(value);
 
-    in->has_token = account->encrypted_access != NULL || misplaced || plain != NULL;
-    if (misplaced || refresh_misplaced) in->faults |= FAULT_ENVELOPE_IN_PLAIN_FIELD;
-    if ((plain && !misplaced) || plain_refresh) in->faults |= FAULT_PLAIN_AT_REST;
-    if (account->encrypted_access)
-        in->token_format = json_type(account->encrypted_access) == JSON_OBJECT ? "encrypted" : "encrypted_json";
-    else if (misplaced)
-        in->token_format = "encrypted_in_access_field";
-    else
-        in->token_format = plain ? "plain" : "none";
-    if (account->encrypted_access && !account->has_companion_fields) in->faults |= FAULT_NO_COMPANIONS;
+    if (!text) return json_type(value) != JSON_OBJECT;
+    return strspn(text, " \t\r\n") == json_string_len(value);
 }
 
-static int open_fast(const struct account *account, const struct keyring *ring, struct candidate *c)
+static void describe_envelope(const struct json *value, struct form *form, struct intake *in)
+{
+    struct err err = {0};
+
+    if (envelope_parse(value, &form->env, &err) == ERR_OK) {
+        form->kind = FORM_ENVELOPE;
+        envelope_fingerprint(&form->env, form->print);
+        return;
+    }
+    form->kind = FORM_DAMAGED;
+    value_fingerprint(value, form->print);
+    snprintf(in->why, sizeof in->why, "%s", err.text);
+}
+
+static void describe_plain(const struct json *value, const struct keyring *ring, struct form *form, struct intake *in)
+{
+    const char *text = json_string(value);
+    size_t len = json_string_len(value);
+    unsigned char sum[SHA256_BYTES];
+
+    form->kind = FORM_JUNK;
+    if (!token_is_sendable((const unsigned char *)text, len) || secret_put(&form->token, text, len, NULL) != ERR_OK) {
+        value_fingerprint(value, form->print);
+        snprintf(in->why, sizeof in->why, "accessToken holds %zu bytes that are no token", len);
+        return;
+    }
+    form->kind = FORM_PLAIN;
+    if (!ring) return;
+    keyring_print(ring, &form->token, sum);
+    print_bytes(sum, form->print);
+}
+
+static void describe_forms(const struct account *account, const struct keyring *ring, struct intake *in)
+{
+    if (account->encrypted_access && !value_is_blank(account->encrypted_access))
+        describe_envelope(account->encrypted_access, &in->forms[FIELD_ENCRYPTED], in);
+    if (!account->plain_access || value_is_blank(account->plain_access)) return;
+    if (value_is_envelope(account->plain_access))
+        describe_envelope(account->plain_access, &in->forms[FIELD_PLAIN], in);
+    else
+        describe_plain(account->plain_access, ring, &in->forms[FIELD_PLAIN], in);
+}
+
+static void describe_faults(const struct account *account, struct intake *in)
+{
+    const struct json *refresh = account->plain_refresh;
+    int has_envelope = in->forms[FIELD_ENCRYPTED].kind != FORM_ABSENT;
+
+    switch (in->forms[FIELD_PLAIN].kind) {
+    case FORM_ENVELOPE:
+    case FORM_DAMAGED:
+        in->faults |= FAULT_ENVELOPE_IN_PLAIN_FIELD;
+        break;
+    case FORM_PLAIN:
+    case FORM_JUNK:
+        in->faults |= FAULT_PLAIN_AT_REST;
+        break;
+    case FORM_ABSENT:
+        break;
+    }
+    if (refresh && !value_is_blank(refresh))
+        in->faults |= value_is_envelope(refresh) ? FAULT_ENVELOPE_IN_PLAIN_FIELD : FAULT_PLAIN_AT_REST;
+    if (has_envelope && !account->has_companion_fields) in->faults |= FAULT_NO_COMPANIONS;
+}
+
+static const char *format_word(const struct account *account, const struct intake *in)
+{
+    enum form_kind plain = in->forms[FIELD_PLAIN].kind;
+
+    if (in->forms[FIELD_ENCRYPTED].kind != FORM_ABSENT)
+        return json_type(account->encrypted_access) == JSON_OBJECT ? "encrypted" : "encrypted_json";
+    if (plain == FORM_ABSENT) return "none";
+    return plain == FORM_PLAIN || plain == FORM_JUNK ? "plain" : "encrypted_in_access_field";
+}
+
+void intake_describe(const struct account *account, const struct keyring *ring, struct intake *in)
+{
+    memset(in, 0, sizeof *in);
+    describe_forms(account, ring, in);
+    describe_faults(account, in);
+    in->token_format = format_word(account, in);
+    in->has_token = in->forms[FIELD_ENCRYPTED].kind != FORM_ABSENT || in->forms[FIELD_PLAIN].kind != FORM_ABSENT;
+    intake_print(in->forms[FIELD_ENCRYPTED].print, in->forms[FIELD_PLAIN].print, in->print);
+}
+
+/* ---- opening ---- */
+
+static int open_fast(const struct account *account, const struct keyring *ring, struct form *form)
 {
     struct fast_binding binding = {account->id.text, account->platform, "access"};
     const struct json *fast = json_get(account->health, "fast.access");
 
-    return fast && keyring_fast_open(ring, fast, &binding, c->mirror, &c->token, NULL) == ERR_OK;
+    keyring_mirror(ring, &form->env, form->mirror);
+    return fast && keyring_fast_open(ring, fast, &binding, form->mirror, &form->token, NULL) == ERR_OK;
 }
 
-/* Adds the envelope in ${value} to the candidates if it opens. */
-static void take_envelope(const struct account *account, const struct keyring *ring, const struct json *value,
-                          enum token_place place, struct intake *in)
+static int open_envelope(const struct account *account, const struct keyring *ring, struct form *form,
+                         struct intake *in)
 {
-    struct candidate *c = &in->candidates[in->count];
     struct err err = {0};
-    const char *kid = NULL;
 
-    c->place = place;
-    if (envelope_parse(value, &c->env, &err) != ERR_OK) {
-        value_fingerprint(value, c->print);
-        goto closed;
+    form->was_fast = open_fast(account, ring, form);
+    if (!form->was_fast) {
+        in->was_slow = 1;
+        if (keyring_open(ring, &form->env, &form->token, NULL, &err) != ERR_OK) {
+            form->is_shut = 1;
+            snprintf(in->why, sizeof in->why, "%s", err.text);
+            return 0;
+        }
     }
-    envelope_fingerprint(&c->env, c->print);
-    keyring_mirror(ring, &c->env, c->mirror);
-    c->was_fast = open_fast(account, ring, c);
-    if (!c->was_fast && keyring_open(ring, &c->env, &c->token, &kid, &err) != ERR_OK) goto closed;
-    if (!in->print[0]) memcpy(in->print, c->print, sizeof in->print);
-    in->count++;
-    return;
-closed:
-    in->undecryptable = 1;
-    snprintf(in->why, sizeof in->why, "%s", err.text);
-    if (!in->print[0]) memcpy(in->print, c->print, sizeof in->print);
-    envelope_fini(&c->env);
-    memset(c, 0, sizeof *c);
+    in->has_opened = 1;
+    if (token_is_sendable(secret_bytes(&form->token), form->token.len)) return 1;
+    form->kind = FORM_JUNK;
+    snprintf(in->why, sizeof in->why, "the envelope holds %zu bytes that are no token", form->token.len);
+    secret_free(&form->token);
+    return 0;
 }
 
-static void take_plain(const struct account *account, const struct keyring *ring, struct intake *in)
+static int is_copy(const struct form *form, const struct form *before)
 {
-    struct candidate *c = &in->candidates[in->count];
-    size_t len = json_string_len(account->plain_access);
-    unsigned char sum[32];
-    struct buf text = {0};
-
-    if (len == 0) return;
-    if (len > LIMIT_TOKEN_BYTES || secret_put(&c->token, json_string(account->plain_access), len, NULL) != ERR_OK) {
-        in->undecryptable = 1;
-        snprintf(in->why, sizeof in->why, "accessToken is longer than %d bytes", LIMIT_TOKEN_BYTES);
-        return;
-    }
-    c->place = PLACE_PLAIN;
-    keyring_print(ring, &c->token, sum);
-    b64_encode(sum, sizeof sum, &text);
-    snprintf(c->print, sizeof c->print, "%s", buf_text(&text));
-    buf_free(&text);
-    if (!in->print[0]) memcpy(in->print, c->print, sizeof in->print);
-    in->count++;
+    return !secret_is_empty(&before->token) && secret_equal(&form->token, &before->token);
 }
 
-void intake_read(const struct account *account, const struct keyring *ring, struct intake *in)
+struct form *intake_next(const struct account *account, const struct keyring *ring, struct intake *in)
 {
-    memset(in, 0, sizeof *in);
-    describe_format(account, in);
-    if (account->encrypted_access) take_envelope(account, ring, account->encrypted_access, PLACE_ENVELOPE, in);
-    if (!account->plain_access) return;
-    if (is_envelope_value(account->plain_access))
-        take_envelope(account, ring, account->plain_access, PLACE_MISPLACED, in);
-    else if (json_type(account->plain_access) == JSON_STRING)
-        take_plain(account, ring, in);
+    while (in->next < FIELD_COUNT) {
+        struct form *form = &in->forms[in->next++], *before = &in->forms[FIELD_ENCRYPTED];
+
+        if (form->kind == FORM_ENVELOPE && form != before && before->kind == FORM_ENVELOPE &&
+            !strcmp(form->print, before->print))
+            form->is_copy = 1;
+        else if (form->kind != FORM_PLAIN && !(form->kind == FORM_ENVELOPE && open_envelope(account, ring, form, in)))
+            continue;
+        else if (form != before)
+            form->is_copy = is_copy(form, before);
+        if (!form->is_copy) return form;
+    }
+    return NULL;
 }
 
-void intake_describe(const struct account *account, struct intake *in)
+enum reason intake_reason(const struct intake *in)
 {
-    struct envelope env = {0};
+    int junk = 0;
 
-    memset(in, 0, sizeof *in);
-    describe_format(account, in);
-    if (account->encrypted_access) {
-        if (envelope_parse(account->encrypted_access, &env, NULL) == ERR_OK)
-            envelope_fingerprint(&env, in->print);
-        else
-            value_fingerprint(account->encrypted_access, in->print);
+    for (int i = 0; i < FIELD_COUNT; i++) {
+        if (in->forms[i].is_shut || in->forms[i].kind == FORM_DAMAGED) return REASON_UNDECRYPTABLE;
+        junk |= in->forms[i].kind == FORM_JUNK;
     }
-    envelope_fini(&env);
+    return junk ? REASON_INVALID_TOKEN : REASON_MISSING_TOKEN;
 }
 
 void intake_fini(struct intake *in)
 {
-    for (int i = 0; i < CANDIDATES_MAX; i++) {
-        secret_free(&in->candidates[i].token);
-        envelope_fini(&in->candidates[i].env);
+    for (int i = 0; i < FIELD_COUNT; i++) {
+        secret_free(&in->forms[i].token);
+        envelope_fini(&in->forms[i].env);
     }
     memset(in, 0, sizeof *in);
 }

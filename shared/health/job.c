@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POLL_MS = 5 };
+enum { POLL_MIN_MS = 2, POLL_MAX_MS = 50 };
 
 static void move(struct job *job, enum job_place place)
 {
@@ -28,10 +28,24 @@ void job_sleep(struct job *job, int64_t ms, job_step_fn *step)
     move(job, JOB_ASLEEP);
 }
 
+void job_at_provider(struct job *job)
+{
+    move(job, JOB_AT_PROVIDER);
+}
+
 static void release_flight(struct job *job)
 {
     if (job->holds_flight) flight_release(job->v->parts.cache, job->key);
     job->holds_flight = 0;
+}
+
+static void forget_answers(struct job *job)
+{
+    finding_fini(&job->asked.finding);
+    finding_fini(&job->best.finding);
+    memset(&job->asked, 0, sizeof job->asked);
+    memset(&job->best, 0, sizeof job->best);
+    job->has_answer = job->is_unsettled = 0;
 }
 
 void job_free(struct job *job)
@@ -39,7 +53,7 @@ void job_free(struct job *job)
     move(job, JOB_NOWHERE);
     release_flight(job);
     intake_fini(&job->intake);
-    finding_fini(&job->finding);
+    forget_answers(job);
     secret_free(&job->refreshed);
     account_fini(&job->account);
     free(job);
@@ -58,26 +72,19 @@ const char *job_prefix(const struct job *job, char out[JOB_PREFIX_BYTES])
     return out;
 }
 
-enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *done, struct err *err)
+int job_reload(struct job *job)
 {
-    const struct validator_parts *parts = &job->v->parts;
-    const struct config_app *app = config_app_find(parts->cfg, login_app(job->login));
-    struct request_input in = {
-        .access_token = &job->intake.candidates[job->candidate].token,
-        .app_id = app ? app->id : NULL,
-        .app_secret = app ? &app->secret : NULL,
-        .sandbox_url = parts->cfg->sandbox_url,
-    };
-    struct http_request req = {0};
-    enum err_code rc = login_build_request(job->login, kind, &in, &req, err);
+    char id[LIMIT_ID_BYTES];
+    struct account fresh = {0};
 
-    if (rc == ERR_OK) rc = http_start(parts->http, &req, done, job, err);
-    if (rc == ERR_OK) {
-        job_count(job, COUNT_provider_calls);
-        move(job, JOB_AT_PROVIDER);
-    }
-    http_request_fini(&req);
-    return rc;
+    snprintf(id, sizeof id, "%s", job->account.id.text);
+    if (store_find_account(job->v->parts.store, id, &fresh, NULL) != ERR_OK) return 0;
+    account_fini(&job->account);
+    job->account = fresh;
+    intake_fini(&job->intake);
+    forget_answers(job);
+    secret_free(&job->refreshed);
+    return 1;
 }
 
 void job_finish(struct job *job)
@@ -89,37 +96,36 @@ void job_finish(struct job *job)
     r->token_format = job->intake.token_format;
     r->has_token = job->intake.has_token;
     r->faults |= job->intake.faults;
-    r->asked = job->asked;
-    r->finding = &job->finding;
+    r->asked = job->has_answer;
+    r->finding = &job->asked.finding;
     job_count(job, COUNT_validations);
     move(job, JOB_DONE);
 }
 
-static int has_storage_fault(const struct job *job)
+/* ---- the first step ---- */
+
+/* A verdict about this very token that leaves nothing to put right. Forced, only what was learnt after the job began counts, and a
+ * decision since the time that the caller says. */
+static int is_good_hit(const struct job *job, const struct cache_verdict *hit)
 {
-    return job->options.fix &&
-           (job->intake.faults & (FAULT_ENVELOPE_IN_PLAIN_FIELD | FAULT_PLAIN_AT_REST | FAULT_NO_COMPANIONS));
+    const int storage_faults = FAULT_ENVELOPE_IN_PLAIN_FIELD | FAULT_PLAIN_AT_REST | FAULT_NO_COMPANIONS;
+    int64_t begin_ms;
+
+    if (hit->token_print != job->print64) return 0;
+    if (hit->state >= STATE_COUNT || hit->reason >= REASON_COUNT || hit->attempt_reason >= REASON_COUNT) return 0;
+    if (job->options.fix && (job->intake.faults & storage_faults) && !(hit->flags & CACHED_AFTER_FIX)) return 0;
+    if (!job->options.force) return 1;
+    begin_ms = clock_now_ms() - (clock_mono_ms() - job->started_mono_ms);
+    if (hit->checked_at_ms >= begin_ms || hit->attempted_at_ms >= begin_ms) return 1;
+    return job->options.since_ms && hit->checked_at_ms >= job->options.since_ms && hit->attempt_reason == REASON_NONE;
 }
 
-/* Forced, only what was learnt after the job began counts; and a decision since the time that the caller says. */
-static int is_new_enough(const struct job *job, const struct cache_verdict *hit)
-{
-    int64_t begin_ms = clock_now_ms() - (clock_mono_ms() - job->started_mono_ms), since_ms = job->options.since_ms;
-
-    if (!job->options.force || hit->checked_at_ms >= begin_ms || hit->attempted_at_ms >= begin_ms) return 1;
-    return since_ms && hit->checked_at_ms >= since_ms && hit->attempt_reason == REASON_NONE && !has_storage_fault(job);
-}
-
-/* Answers from the cache if it holds a fresh verdict about this very token. */
 static int answer_from_cache(struct job *job)
 {
     struct cache_verdict hit;
     struct validate_result *r = &job->result;
 
-    if (cache_find(job->v->parts.cache, job->key, &hit) != CACHE_FRESH) return 0;
-    if (hit.token_print != job->print64) return 0;
-    if (!is_new_enough(job, &hit)) return 0;
-    if (hit.state >= STATE_COUNT || hit.reason >= REASON_COUNT || hit.attempt_reason >= REASON_COUNT) return 0;
+    if (cache_find(job->v->parts.cache, job->key, &hit) != CACHE_FRESH || !is_good_hit(job, &hit)) return 0;
     r->verdict = job->before;
     r->verdict.state = hit.state;
     r->verdict.reason = hit.reason;
@@ -138,77 +144,78 @@ static void go_on(struct job *job)
 {
     job_count(job, COUNT_cache_misses);
     job->generation = cache_generation(job->v->parts.cache);
-    job_then(job, job_ask);
+    job_then(job, job_ask_next);
+}
+
+/* As long as a job can take: two forms and a refresh, each call to its time-out. */
+static int64_t longest_ms(const struct job *job)
+{
+    return job->v->parts.cfg->provider_timeout_ms * (job->options.max_retries + 3) +
+           job->options.retry_delay_ms * job->options.max_retries + 1000;
 }
 
 static void wait_for_flight(struct job *job);
 
-/* Of all processes that want this account checked, one asks; the others look for its answer. */
+/* Looks often at first, as most answers come soon, and seldom when a provider is slow. */
+static void wait_on(struct job *job, int64_t now_mono_ms)
+{
+    int64_t pause_ms = (now_mono_ms - job->waiting_mono_ms) / 4;
+
+    job_sleep(job,
+              pause_ms < POLL_MIN_MS   ? POLL_MIN_MS
+              : pause_ms > POLL_MAX_MS ? POLL_MAX_MS
+                                       : pause_ms,
+              wait_for_flight);
+}
+
+/* Of all processes that want this account checked one asks, the others look for its answer; whoever waited too long asks, too. */
 static int claim_flight(struct job *job)
 {
-    const struct config *cfg = job->v->parts.cfg;
-    int64_t now_ms = clock_mono_ms(), longest_ms = cfg->provider_timeout_ms * (1 + job->options.max_retries) +
-                                                   job->options.retry_delay_ms * job->options.max_retries + 1000;
+    int64_t now_ms = clock_mono_ms();
 
-    if (!job->waited) job->give_up_mono_ms = now_ms + longest_ms;
-    if (job->holds_flight || flight_claim(job->v->parts.cache, job->key, longest_ms) == FLIGHT_MINE) {
-        job->holds_flight = 1;
-        return 1;
+    if (job->holds_flight) return 1;
+    job->holds_flight = flight_claim(job->v->parts.cache, job->key, longest_ms(job)) == FLIGHT_MINE;
+    if (job->holds_flight) return 1;
+    if (!job->waiting_mono_ms) {
+        job_count(job, COUNT_flights_shared);
+        job->waiting_mono_ms = now_ms;
     }
-    if (now_ms >= job->give_up_mono_ms || job->v->hurry) return 1;
-    if (!job->waited) job_count(job, COUNT_flights_shared);
-    job->waited = 1;
-    job_sleep(job, POLL_MS, wait_for_flight);
+    if (now_ms - job->waiting_mono_ms > longest_ms(job) || job->v->hurry) return 1;
+    wait_on(job, now_ms);
     return 0;
 }
 
+/* Whoever had the flight may have written the account: what we read before is old. */
 static void wait_for_flight(struct job *job)
 {
-    if (answer_from_cache(job)) return;
-    if (claim_flight(job)) go_on(job);
-}
-
-static void decide_unasked(struct job *job, enum reason reason, const char *rule)
-{
-    struct observation obs;
-
-    job_observe(job, reason, rule, &obs);
-    job_decide(job, &obs);
-}
-
-static int may_use_cache(const struct job *job)
-{
-    return !job->options.force && !has_storage_fault(job);
+    if (answer_from_cache(job) || !claim_flight(job)) return;
+    if (job->holds_flight && job_reload(job))
+        job_start(job);
+    else
+        go_on(job);
 }
 
 void job_start(struct job *job)
 {
-    struct cache *cache = job->v->parts.cache;
+    const struct validator_parts *parts = &job->v->parts;
     struct observation disconnected = {.disconnected = 1};
 
     verdict_parse(job->account.health, &job->before);
     job->before.needs_reconnection = job->account.needs_reconnection == TRI_TRUE;
-    job->key = cache_key_account(cache, job->account.platform, job->account.id.text);
-    job->generation = cache_generation(cache);
-    job->provider = provider_find(job->v->parts.providers, job->account.platform);
-    if (job->account.is_active == TRI_FALSE) {
-        intake_describe(&job->account, &job->intake);
+    job->key = cache_key_account(parts->cache, job->account.platform, job->account.id.text);
+    job->generation = cache_generation(parts->cache);
+    job->provider = provider_find(parts->providers, job->account.platform);
+    intake_describe(&job->account, parts->ring, &job->intake);
+    job->print64 = cache_hash(parts->cache, job->intake.print);
+    if (job->account.is_active == TRI_FALSE)
         job_decide(job, &disconnected);
+    else if (answer_from_cache(job))
         return;
-    }
-    intake_read(&job->account, job->v->parts.ring, &job->intake);
-    job->print64 = cache_hash(cache, job->intake.print);
-    if (job->intake.count == 0) {
-        decide_unasked(job, job->intake.undecryptable ? REASON_UNDECRYPTABLE : REASON_MISSING_TOKEN, "stored");
-        return;
-    }
-    if (!job->provider) {
-        decide_unasked(job, REASON_BAD_RESPONSE, "no_provider");
-        return;
-    }
-    if (may_use_cache(job) && answer_from_cache(job)) return;
-    if (!claim_flight(job)) return;
-    /* Whoever held the flight may have answered between our look into the cache and the claim. */
-    if ((job->options.force || may_use_cache(job)) && answer_from_cache(job)) return;
-    go_on(job);
+    else if (!job->intake.has_token)
+        job_decide_unasked(job, REASON_MISSING_TOKEN, "stored");
+    else if (!job->provider)
+        job_decide_unasked(job, REASON_BAD_RESPONSE, "no_provider");
+    /* Once more after the claim: whoever had the flight may have answered in between. */
+    else if (claim_flight(job) && !answer_from_cache(job))
+        go_on(job);
 }

@@ -1,14 +1,15 @@
 /* One account on its way through the pipeline; private to validate.c and the job files. A job is in exactly one list of its
  * validator: ready (its next step runs in the next round), asleep (until a time), at the provider (a call is under
  * way) or done (the callback is due). The steps, each in its file:
- *   job.c          start: cache, single flight, opening the token
- *   job_ask.c      the question to the provider: calls, retries, which stored form counts, what it means
+ *   job.c          start: cache and single flight
+ *   job_ask.c      opening the token, the question to the provider, retries, which stored form counts, what it means
  *   job_refresh.c  the refresh of a token that the provider accepts
  *   job_end.c      verdict → store → cache → event */
 #ifndef TH_JOB_H
 #define TH_JOB_H
 #include "base/http.h"
 #include "health/intake.h"
+#include "health/key_trust.h"
 #include "health/validate.h"
 #include <sys/queue.h>
 
@@ -20,10 +21,20 @@ TAILQ_HEAD(job_list, job);
 struct validator {
     struct validator_parts parts;
     struct verdict_settings settings;
+    struct key_trust trust;
     struct job_list lists[JOB_PLACES];
     int active;
-    int hurry;            /* see validator_hurry */
-    int64_t wake_mono_ms; /* no sleeper is due before; INT64_MAX: nobody sleeps */
+    int hurry;                           /* see validator_hurry */
+    int64_t wake_mono_ms;                /* no sleeper is due before; INT64_MAX: nobody sleeps */
+    int64_t alarm_mono_ms[REASON_COUNT]; /* when the operator was last told of this; 0: never */
+    int64_t unsaid[REASON_COUNT];        /* accounts since then */
+};
+
+/** A form of the token that the provider was asked about, and what it said. */
+struct verdict_of_form {
+    struct form *form;
+    const struct login *login;
+    struct finding finding;
 };
 
 struct job {
@@ -38,19 +49,18 @@ struct job {
     void *arg;
 
     const struct provider *provider;
-    const struct login *login;
     struct cache_key key;
     uint32_t generation;
     uint64_t print64;
-    int holds_flight, waited;
-    int64_t started_mono_ms, give_up_mono_ms;
+    int64_t started_mono_ms, waiting_mono_ms; /* waiting: since when for another's answer, 0: not */
+    int holds_flight;
 
     struct verdict before;
     struct intake intake;
-    int candidate; /* index of the form that is judged */
-    int retries, restarted, asked;
-    struct finding finding;
-    struct secret refreshed; /* a new access token */
+    struct verdict_of_form asked;                     /* about which the provider is being asked, or was */
+    struct verdict_of_form best;                      /* the better of those asked before; form NULL: none */
+    int retries, restarted, has_answer, is_unsettled; /* unsettled: a form got no answer that decides */
+    struct secret refreshed;                          /* a new access token */
     int64_t refreshed_expires_at_ms;
     struct validate_result result;
 };
@@ -58,7 +68,14 @@ struct job {
 /** job_then(job, step): ${step} runs in the next round. job_sleep(job, ms, step): it runs in ${ms}. */
 void job_then(struct job *job, job_step_fn *step);
 void job_sleep(struct job *job, int64_t ms, job_step_fn *step);
-/** job_free(job): takes it out of its list and gives back all it holds, the flight too. */
+/** job_at_provider(job): a call is under way, whose callback moves the job on. */
+void job_at_provider(struct job *job);
+/** job_call(job, kind, done, err): start a call with the token of job->asked; the job waits at the provider for ${done}. */
+enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *done, struct err *err);
+/** job_reload(job): reads the account again and forgets what was made of the old reading; 0 if it cannot be read. */
+int job_reload(struct job *job);
+/** job_finish(job): the result is complete; the callback comes next. job_free: gives back all it holds, the flight too. */
+void job_finish(struct job *job);
 void job_free(struct job *job);
 /** job_count(job, counter): one more. job_prefix: "instagram" → "INSTAGRAM VALIDATOR"; returns out. */
 void job_count(struct job *job, enum counter counter);
@@ -67,20 +84,21 @@ const char *job_prefix(const struct job *job, char out[JOB_PREFIX_BYTES]);
 
 /** job_start(job): the first step, also of a job that starts again. */
 void job_start(struct job *job);
-/** job_ask(job): the step that asks the provider about the present candidate. */
-void job_ask(struct job *job);
-/** job_call(job, kind, done, err): start a call with the present candidate's token; the job waits at the provider for ${done}. */
-enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *done, struct err *err);
-/** job_conclude(job): the provider's word is final: decide. */
+/** job_ask_next(job): the step that asks the provider about the next stored form that gives a token. */
+void job_ask_next(struct job *job);
+/** job_conclude(job): what the provider said of job->asked is final: decide. */
 void job_conclude(struct job *job);
 /** job_refresh(job): start a refresh if one is due and allowed; 1: job_conclude is called when it is over, 0: none was started. */
 int job_refresh(struct job *job);
-/** job_observe(job, reason, rule, obs): an observation about the stored forms as they were read. */
-void job_observe(const struct job *job, enum reason reason, const char *rule, struct observation *obs);
+/** job_may_seal(job): is the key known to be the application's (key_trust.h)? */
+int job_may_seal(struct job *job);
+/** job_decide_unasked(job, reason, rule): without any answer of the provider. */
+void job_decide_unasked(struct job *job, enum reason reason, const char *rule);
 /** job_decide(job, obs): what was learnt becomes the verdict: written, cached, told. Ends the job, or starts it again when the
  *  application wrote meanwhile. */
 void job_decide(struct job *job, const struct observation *obs);
-/** job_finish(job): the result is complete; the callback comes next. */
-void job_finish(struct job *job);
+
+/* Flags of a cached verdict. */
+enum { CACHED_AFTER_FIX = 1 /* what is stored wrongly was put right then, as far as it can be */ };
 
 #endif

@@ -4,78 +4,182 @@
 #include <stdio.h>
 #include <string.h>
 
-void job_observe(const struct job *job, enum reason reason, const char *rule, struct observation *obs)
+static void observe(const struct job *job, enum reason reason, const char *rule, struct observation *obs)
 {
-    memset(obs, 0, sizeof *obs);
-    obs->reason = reason;
-    obs->rule = rule;
-    obs->print = job->intake.print;
+    *obs = (struct observation){.reason = reason, .rule = rule, .print = job->intake.print};
+}
+
+void job_decide_unasked(struct job *job, enum reason reason, const char *rule)
+{
+    struct observation obs;
+
+    observe(job, reason, rule, &obs);
+    job_decide(job, &obs);
+}
+
+enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *done, struct err *err)
+{
+    const struct validator_parts *parts = &job->v->parts;
+    const struct config_app *app = config_app_find(parts->cfg, login_app(job->asked.login));
+    struct request_input in = {
+        .access_token = &job->asked.form->token,
+        .app_id = app ? app->id : NULL,
+        .app_secret = app ? &app->secret : NULL,
+        .sandbox_url = parts->cfg->sandbox_url,
+    };
+    struct http_request req = {0};
+    enum err_code rc = login_build_request(job->asked.login, kind, &in, &req, err);
+
+    if (rc == ERR_OK) rc = http_start(parts->http, &req, done, job, err);
+    if (rc == ERR_OK) {
+        job_count(job, COUNT_provider_calls);
+        job_at_provider(job);
+    }
+    http_request_fini(&req);
+    return rc;
+}
+
+/* ---- what the answers mean ---- */
+
+static int is_shut(const struct intake *in)
+{
+    return in->forms[FIELD_ENCRYPTED].is_shut || in->forms[FIELD_PLAIN].is_shut;
 }
 
 void job_conclude(struct job *job)
 {
+    const struct finding *f = &job->asked.finding;
+    enum reason_class class = reason_class(f->reason);
     struct observation obs;
-    const struct finding *f = &job->finding;
 
-    job_observe(job, f->reason, f->rule, &obs);
-    if (reason_class(f->reason) == CLASS_ACCEPTED && f->account_id[0] && job->account.provider_account_id[0] &&
-        strcmp(f->account_id, job->account.provider_account_id) != 0) {
-        obs.reason = REASON_IDENTITY_MISMATCH;
-        obs.rule = "identity";
-    }
-    if (reason_class(obs.reason) == CLASS_ACCEPTED && secret_is_empty(&job->refreshed))
+    observe(job, f->reason, f->rule, &obs);
+    /* The good token may be the one that our keys do not open: that is not the user's to mend. */
+    if (class == CLASS_DEFINITIVE && is_shut(&job->intake)) observe(job, REASON_UNDECRYPTABLE, "stored", &obs);
+    if (class == CLASS_ACCEPTED && secret_is_empty(&job->refreshed))
         obs.expiring = job->options.refresh &&
-                       refresh_is_late(login_refresh(job->login), job->account.expires_at_ms, clock_now_ms());
+                       refresh_is_late(login_refresh(job->asked.login), job->account.expires_at_ms, clock_now_ms());
     job_decide(job, &obs);
 }
 
-static int should_retry(const struct job *job)
+/* The provider's id must be the document's where both are known: a token that was copied between documents works, but is not
+ * this account's. */
+static void check_identity(const struct job *job, struct finding *f)
 {
-    enum reason reason = job->finding.reason;
+    const char *wanted = job->account.provider_account_id;
 
-    return job->retries < job->options.max_retries && !job->v->hurry &&
-           (reason == REASON_TRANSIENT || reason == REASON_TIMEOUT || reason == REASON_BAD_RESPONSE);
+    if (reason_class(f->reason) != CLASS_ACCEPTED || !f->account_id[0] || !wanted[0] || !strcmp(f->account_id, wanted))
+        return;
+    f->reason = REASON_IDENTITY_MISMATCH;
+    snprintf(f->rule, sizeof f->rule, "identity");
+}
+
+static int rank(const struct verdict_of_form *v)
+{
+    if (!v->form) return 0;
+    if (v->finding.reason == REASON_OK) return 4;
+    switch (reason_class(v->finding.reason)) {
+    case CLASS_ACCEPTED:
+        return 3;
+    case CLASS_INCONCLUSIVE:
+        return 2; /* more than a refusal: this form may be the good one */
+    case CLASS_DEFINITIVE:
+        break;
+    }
+    return 1;
+}
+
+static void swap_best(struct job *job)
+{
+    struct verdict_of_form better = job->best;
+
+    job->best = job->asked;
+    job->asked = better;
+}
+
+/* Two forms, two answers: the better one counts; of equal ones the first. */
+static void choose(struct job *job)
+{
+    if (rank(&job->best) >= rank(&job->asked)) swap_best(job);
+    if (!job_refresh(job)) job_conclude(job);
+}
+
+static void ask(struct job *job);
+
+static int may_retry(const struct job *job, enum reason reason)
+{
+    return !job->v->hurry && job->retries < job->options.max_retries && reason != REASON_RATE_LIMITED &&
+           reason != REASON_APP_MISCONFIGURED;
+}
+
+static void settle_for_less(struct job *job)
+{
+    job->is_unsettled = 1;
+    choose(job);
+}
+
+static void retry(struct job *job)
+{
+    if (may_retry(job, job->asked.finding.reason)) {
+        job->retries++;
+        ask(job);
+    } else {
+        settle_for_less(job);
+    }
 }
 
 static void answered(void *arg, const struct http_answer *answer)
 {
     struct job *job = arg;
+    struct finding *f = &job->asked.finding;
     enum reason_class class;
 
-    finding_fini(&job->finding);
-    login_classify(job->login, REQUEST_VALIDATE, answer, &job->finding);
-    job->asked = 1;
-    class = reason_class(job->finding.reason);
+    finding_fini(f);
+    login_classify(job->asked.login, REQUEST_VALIDATE, answer, f);
+    check_identity(job, f);
+    job->has_answer = 1;
+    class = reason_class(f->reason);
     job_count(job, class == CLASS_INCONCLUSIVE ? COUNT_provider_inconclusive : COUNT_provider_definitive);
-    if (class == CLASS_INCONCLUSIVE && should_retry(job)) {
-        job->retries++;
-        job_sleep(job, job->options.retry_delay_ms, job_ask);
-    } else if (class == CLASS_DEFINITIVE && job->candidate + 1 < job->intake.count) {
-        job->candidate++; /* the other stored form may be the good one */
-        job_then(job, job_ask);
-    } else if (!job_refresh(job)) {
-        job_conclude(job);
+    if (f->reason == REASON_OK) {
+        choose(job);
+    } else if (class != CLASS_INCONCLUSIVE) {
+        job_then(job, job_ask_next);
+    } else if (may_retry(job, f->reason)) {
+        job_sleep(job, job->options.retry_delay_ms, retry);
+    } else {
+        settle_for_less(job);
     }
 }
 
-void job_ask(struct job *job)
-{
-    struct observation obs;
-    struct err err = {0};
-    enum err_code rc;
+/* ---- the question ---- */
 
-    if (job->v->hurry && job->retries > 0) { /* the answer that was not good enough is all there will be */
-        job_conclude(job);
-        return;
-    }
-    job->login = provider_login(job->provider, &job->intake.candidates[job->candidate].token);
-    rc = job_call(job, REQUEST_VALIDATE, answered, &err);
+static void ask(struct job *job)
+{
+    struct err err = {0};
+    enum err_code rc = job_call(job, REQUEST_VALIDATE, answered, &err);
+
     if (rc == ERR_OK) return;
-    job_observe(job,
-                rc == ERR_CONFIG      ? REASON_APP_MISCONFIGURED
-                : rc == ERR_BAD_INPUT ? REASON_INVALID_TOKEN
-                                      : REASON_TRANSIENT,
-                rc == ERR_BAD_INPUT ? "not_a_token" : "not_sent", &obs);
-    snprintf(job->intake.why, sizeof job->intake.why, "%s", err.text);
-    job_decide(job, &obs);
+    job->asked.finding.reason = rc == ERR_CONFIG ? REASON_APP_MISCONFIGURED : REASON_TRANSIENT;
+    snprintf(job->asked.finding.rule, sizeof job->asked.finding.rule, "not_sent");
+    snprintf(job->asked.finding.message, sizeof job->asked.finding.message, "%.255s", err.text);
+    settle_for_less(job);
+}
+
+/* A form that was not refused with certainty ends the search; so the one asked before was, or lacks a permission. */
+void job_ask_next(struct job *job)
+{
+    struct form *form = intake_next(&job->account, job->v->parts.ring, &job->intake);
+
+    if (job->intake.has_opened) key_trust_prove(&job->v->trust);
+    if (!form && !job->asked.form) {
+        enum reason reason = intake_reason(&job->intake);
+
+        job_decide_unasked(job, reason, reason == REASON_INVALID_TOKEN ? "not_a_token" : "stored");
+    } else if (!form) {
+        choose(job);
+    } else {
+        if (rank(&job->best) < rank(&job->asked)) swap_best(job);
+        finding_fini(&job->asked.finding);
+        job->asked = (struct verdict_of_form){.form = form, .login = provider_login(job->provider, &form->token)};
+        ask(job);
+    }
 }

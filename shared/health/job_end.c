@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { ALARM_EVERY_MS = 60000 };
+
+/* ---- cache ---- */
+
 static int64_t cache_ttl(const struct job *job)
 {
     const struct config *cfg = job->v->parts.cfg;
@@ -19,7 +23,7 @@ static int64_t cache_ttl(const struct job *job)
     return ttl_ms > 0 ? ttl_ms : 1;
 }
 
-static void put_cache(struct job *job, uint64_t print64)
+static void put_cache(struct job *job)
 {
     struct cache *cache = job->v->parts.cache;
     const struct verdict *v = &job->result.verdict;
@@ -29,19 +33,23 @@ static void put_cache(struct job *job, uint64_t print64)
         .action = (uint8_t)v->action,
         .source = (uint8_t)job->result.source,
         .attempt_reason = (uint8_t)v->attempt_reason,
+        .flags = job->options.fix ? CACHED_AFTER_FIX : 0,
         .checked_at_ms = v->checked_at_ms,
         .expires_at_ms = job->result.expires_at_ms,
         .attempted_at_ms = v->attempted_at_ms,
-        .token_print = print64,
+        /* What could not be saved answers a check, but no validation: the next one asks, and saves. */
+        .token_print = job->result.store_error == ERR_UNAVAILABLE ? 0 : cache_hash(cache, v->print),
         .workspace_hash = cache_hash(cache, job->account.workspace.text),
     };
 
     cache_put(cache, job->key, &entry, cache_ttl(job), job->generation);
-    if (job->result.state_changed)
+    if (v->state != job->before.state || v->reason != job->before.reason)
         cache_drop(cache, cache_key_workspace(cache, job->account.platform, job->account.workspace.text));
 }
 
-static void log_change(const struct job *job)
+/* ---- events ---- */
+
+static void tell_change(const struct job *job)
 {
     char prefix[JOB_PREFIX_BYTES];
     const struct validate_result *r = &job->result;
@@ -51,105 +59,137 @@ static void log_change(const struct job *job)
         log_info(prefix, "state changed", LOG_S("account", job->account.id.text),
                  LOG_S("workspace", job->account.workspace.text), LOG_S("from", state_word(job->before.state)),
                  LOG_S("to", state_word(r->verdict.state)), LOG_S("reason", reason_word(r->verdict.reason)),
-                 LOG_S("rule", r->verdict.rule));
+                 LOG_S("rule", r->verdict.rule), LOG_I("needsReconnection", r->verdict.needs_reconnection));
     if (r->fixed) log_info(prefix, "put right", LOG_S("account", job->account.id.text), LOG_I("faults", r->fixed));
-    if (r->verdict.reason == REASON_UNDECRYPTABLE || r->verdict.attempt_reason == REASON_APP_MISCONFIGURED)
-        log_error(
-            prefix, "the operator is needed", LOG_S("account", job->account.id.text),
-            LOG_S("reason", reason_word(r->verdict.attempt_reason ? r->verdict.attempt_reason : r->verdict.reason)),
-            LOG_S("why", job->intake.why[0] ? job->intake.why : job->finding.message));
 }
 
-/* The application wrote while we were asking: judge what it wrote, once; then leave it to the next time. */
-static int restart(struct job *job)
+/* A wrong key or app secret shows at every account: once a minute is enough, with the number of the others. */
+static void alarm_operator(struct job *job, enum reason reason, const char *why)
 {
-    char id[LIMIT_ID_BYTES];
-    struct account fresh = {0};
+    int64_t now_ms = clock_mono_ms(), *last_ms = &job->v->alarm_mono_ms[reason], *unsaid = &job->v->unsaid[reason];
+    char prefix[JOB_PREFIX_BYTES];
 
-    if (job->restarted++) return 0;
-    snprintf(id, sizeof id, "%s", job->account.id.text);
-    if (store_find_account(job->v->parts.store, id, &fresh, NULL) != ERR_OK) return 0;
-    account_fini(&job->account);
-    job->account = fresh;
-    intake_fini(&job->intake);
-    finding_fini(&job->finding);
-    secret_free(&job->refreshed);
-    job->candidate = 0;
-    job->asked = 0;
-    job->options.force = 1;
-    job_then(job, job_start);
-    return 1;
+    if (*last_ms && now_ms - *last_ms < ALARM_EVERY_MS) {
+        ++*unsaid;
+        return;
+    }
+    log_error(job_prefix(job, prefix), "the operator is needed", LOG_S("account", job->account.id.text),
+              LOG_S("reason", reason_word(reason)), LOG_S("action", action_word(reason_action(reason))),
+              LOG_S("why", why), LOG_I("others", *unsaid));
+    *last_ms = now_ms;
+    *unsaid = 0;
 }
 
-static enum err_code write_back(struct job *job, const struct observation *obs, char print[PRINT_BYTES])
+static void tell_operator(struct job *job, const struct observation *obs)
 {
-    struct validate_result *r = &job->result;
-    struct patch patch = {0};
-    struct err err = {0};
-    int fixed = 0;
-    struct writeback w = {
+    if (obs->reason == REASON_UNDECRYPTABLE) alarm_operator(job, obs->reason, job->intake.why);
+    if (obs->reason == REASON_APP_MISCONFIGURED) alarm_operator(job, obs->reason, job->asked.finding.message);
+}
+
+/* ---- store ---- */
+
+int job_may_seal(struct job *job)
+{
+    if (key_trust_may_seal(&job->v->trust, job->v->parts.ring, job->v->parts.store, &job->account)) return 1;
+    alarm_operator(job, REASON_UNDECRYPTABLE,
+                   "a plain token is not sealed: the key opens none of the application's envelopes");
+    return 0;
+}
+
+static int wants_seal(const struct job *job)
+{
+    const struct json *refresh = job->account.plain_refresh;
+
+    return job->options.fix && (job->intake.forms[FIELD_PLAIN].kind == FORM_PLAIN ||
+                                (refresh && !value_is_blank(refresh) && !value_is_envelope(refresh)));
+}
+
+static void prepare(struct job *job, const struct observation *obs, const struct moment *now, struct writeback *w)
+{
+    const struct form *winner = job->asked.form;
+
+    *w = (struct writeback){
         .account = &job->account,
         .intake = &job->intake,
-        .winner = job->candidate < job->intake.count ? &job->intake.candidates[job->candidate] : NULL,
+        .winner = winner,
         .before = &job->before,
-        .after = &r->verdict,
+        .after = &job->result.verdict,
         .ring = job->v->parts.ring,
         .refreshed = secret_is_empty(&job->refreshed) ? NULL : &job->refreshed,
         .refreshed_expires_at_ms = job->refreshed_expires_at_ms,
-        .now_ms = r->verdict.attempt_reason ? r->verdict.attempted_at_ms : r->verdict.checked_at_ms,
+        .now = *now,
         .fix = job->options.fix,
         .accepted = reason_class(obs->reason) == CLASS_ACCEPTED,
+        .drop_other = winner && (job->asked.finding.reason == REASON_OK || !job->is_unsettled),
+        .uses_refresh = winner && login_refresh(job->asked.login)->model == REFRESH_TOKEN,
     };
-    enum err_code rc = writeback_build(&w, &patch, print, &fixed, &err);
+    w->may_seal = wants_seal(job) && job_may_seal(job);
+    /* What is about to be dropped unasked is at least looked at: is it an envelope that does not open? */
+    while (w->fix && w->accepted && w->drop_other && intake_next(&job->account, job->v->parts.ring, &job->intake))
+        ;
+}
 
+static enum err_code write_back(struct job *job, const struct observation *obs, const struct moment *now)
+{
+    struct validate_result *r = &job->result;
+    struct writeback_effect effect = {0};
+    struct patch patch = {0};
+    struct writeback w;
+    struct err err = {0};
+    char prefix[JOB_PREFIX_BYTES];
+    enum err_code rc;
+
+    prepare(job, obs, now, &w);
+    rc = writeback_build(&w, &patch, &effect, &err);
     if (rc == ERR_OK) rc = store_update(job->v->parts.store, &job->account.id, &patch, &err);
     patch_fini(&patch);
-    if (rc == ERR_OK) {
-        r->fixed = fixed;
-        r->refreshed = w.refreshed != NULL;
-        if (fixed) job_count(job, COUNT_fixes);
-        if (r->refreshed) job_count(job, COUNT_refreshes);
-        if (w.refreshed && job->refreshed_expires_at_ms) r->expires_at_ms = job->refreshed_expires_at_ms;
-    } else if (rc == ERR_CONFLICT) {
+    r->faults |= effect.found;
+    if (rc == ERR_CONFLICT) {
         job_count(job, COUNT_fix_conflicts);
-    } else {
-        char prefix[JOB_PREFIX_BYTES];
-
+        return rc;
+    }
+    if (rc != ERR_OK) {
         job_count(job, COUNT_store_errors);
         log_warn(job_prefix(job, prefix), "the verdict could not be saved", LOG_S("account", job->account.id.text),
                  LOG_S("why", err.text));
+        return rc;
     }
+    memcpy(r->verdict.print, effect.print, sizeof r->verdict.print);
+    r->fixed = effect.fixed;
+    r->refreshed = w.refreshed != NULL;
+    if (r->fixed) job_count(job, COUNT_fixes);
+    if (r->refreshed) job_count(job, COUNT_refreshes);
+    if (w.refreshed && job->refreshed_expires_at_ms) r->expires_at_ms = job->refreshed_expires_at_ms;
     return rc;
 }
 
-/* Writes, caches and reports what was learnt. */
+/* ---- the end ---- */
+
 void job_decide(struct job *job, const struct observation *obs)
 {
     struct validate_result *r = &job->result;
     const struct moment now = moment_now();
-    char print[PRINT_BYTES];
+    int changed = verdict_decide(&job->before, obs, &now, &job->v->settings, &r->verdict);
 
-    r->source = SOURCE_PROVIDER;
-    if (!job->asked) r->source = SOURCE_STORE;
+    r->source = job->has_answer ? SOURCE_PROVIDER : SOURCE_STORE;
     r->expires_at_ms = job->account.expires_at_ms;
-    r->state_changed = verdict_decide(&job->before, obs, &now, &job->v->settings, &r->verdict);
-    if (obs->disconnected) {
-        r->state_changed = 0;
-        put_cache(job, 0);
-        job_finish(job);
-        return;
-    }
-    r->store_error = write_back(job, obs, print);
+    r->store_error = obs->disconnected ? ERR_OK : write_back(job, obs, &now);
     if (r->store_error == ERR_CONFLICT) {
-        if (restart(job)) return;
+        /* Somebody wrote while we were asking: judge what is there now, once; then leave it to the next time. */
+        if (!job->restarted++ && job_reload(job)) {
+            job->options.force = 1;
+            job_then(job, job_start);
+            return;
+        }
         r->verdict = job->before;
-        r->state_changed = 0;
+        r->source = SOURCE_STORE;
     } else {
-        snprintf(r->verdict.print, sizeof r->verdict.print, "%s", print);
-        /* What could not be saved answers a check, but no validation: the next one asks, and saves. */
-        put_cache(job, r->store_error == ERR_UNAVAILABLE ? 0 : cache_hash(job->v->parts.cache, print));
-        if (r->state_changed) job_count(job, COUNT_state_changes);
-        log_change(job);
+        put_cache(job);
+        if (!obs->disconnected) tell_operator(job, obs);
     }
+    /* An event is what the store has: what could not be saved is told when it can. */
+    r->state_changed = changed && r->store_error == ERR_OK;
+    if (r->state_changed) job_count(job, COUNT_state_changes);
+    tell_change(job);
     job_finish(job);
 }

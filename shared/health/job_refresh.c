@@ -9,7 +9,7 @@ static void refreshed(void *arg, const struct http_answer *answer)
     struct finding f = {0};
     char prefix[JOB_PREFIX_BYTES];
 
-    login_classify(job->login, REQUEST_REFRESH, answer, &f);
+    login_classify(job->asked.login, REQUEST_REFRESH, answer, &f);
     if (f.reason == REASON_OK && !secret_is_empty(&f.access_token)) {
         secret_move(&job->refreshed, &f.access_token);
         if (f.expires_in_s > 0) job->refreshed_expires_at_ms = clock_now_ms() + f.expires_in_s * 1000;
@@ -25,14 +25,15 @@ static void refreshed(void *arg, const struct http_answer *answer)
 
 int job_refresh(struct job *job)
 {
-    const struct refresh_policy *policy = login_refresh(job->login);
+    const struct refresh_policy *policy = login_refresh(job->asked.login);
     uint64_t spread = cache_hash(job->v->parts.cache, job->account.id.text);
     char prefix[JOB_PREFIX_BYTES];
     struct err err = {0};
 
-    if (!job->options.refresh || job->v->hurry || job->finding.reason != REASON_OK) return 0;
+    if (!job->options.refresh || job->v->hurry || job->asked.finding.reason != REASON_OK) return 0;
     if (!refresh_is_due(policy, job->account.expires_at_ms, job->before.token_since.at_ms, spread, clock_now_ms()))
         return 0;
+    if (job->asked.form->kind == FORM_PLAIN && !job_may_seal(job)) return 0;
     if (job_call(job, REQUEST_REFRESH, refreshed, &err) == ERR_OK) return 1;
     job_count(job, COUNT_refresh_failures);
     log_warn(job_prefix(job, prefix), "no refresh", LOG_S("account", job->account.id.text), LOG_S("why", err.text));

@@ -86,7 +86,7 @@ void report_from_account(const struct account *account, struct account_report *r
     struct intake in;
 
     put_account(account, report);
-    intake_describe(account, &in);
+    intake_describe(account, NULL, &in);
     report->token_format = in.token_format;
     report->has_token = in.has_token;
     verdict_parse(account->health, &report->verdict);

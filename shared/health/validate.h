@@ -20,6 +20,7 @@ struct validator_parts { /* borrowed */
     struct http_client *http;
 };
 enum err_code validator_new(const struct validator_parts *parts, struct validator **v, struct err *err);
+/** validator_free(v): drops jobs under way without calling done. Free the HTTP client before: its calls point to jobs. */
 void validator_free(struct validator *v);
 
 struct validate_options {

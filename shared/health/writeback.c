@@ -2,230 +2,235 @@
 #include "token/crypto.h"
 #include <string.h>
 
-static void guard_forms(const struct account *a, struct patch *patch)
-{
-    const struct json *active = json_member(a->doc, "isActive");
+static const int token_faults = FAULT_ENVELOPE_IN_PLAIN_FIELD | FAULT_PLAIN_AT_REST;
 
-    patch_guard(patch, "encryptedAccessToken", a->encrypted_access);
-    patch_guard(patch, "accessToken", json_member(a->doc, "accessToken"));
-    patch_guard(patch, "isActive", active);
+static const struct form *encrypted_form(const struct writeback *w)
+{
+    return &w->intake->forms[FIELD_ENCRYPTED];
 }
 
-/* Stores ${env} as the account's access token, with its fast envelope, in place of whatever was there. */
-static enum err_code store_access(const struct writeback *w, const struct envelope *env, const struct secret *token,
-                                  struct patch *patch, char print[PRINT_BYTES], struct err *err)
+static const struct form *plain_form(const struct writeback *w)
 {
-    struct fast_binding binding = {w->account->id.text, w->account->platform, "access"};
+    return &w->intake->forms[FIELD_PLAIN];
+}
+
+/* checkedAt changes with every decision: a stale reader cannot decide over a newer decision. */
+static void put_guards(const struct writeback *w, struct patch *patch)
+{
+    const struct json *doc = w->account->doc;
+
+    patch_guard(patch, "encryptedAccessToken", json_member(doc, "encryptedAccessToken"));
+    patch_guard(patch, "accessToken", json_member(doc, "accessToken"));
+    patch_guard(patch, "isActive", json_member(doc, "isActive"));
+    patch_guard(patch, "tokenHealth.checkedAt", json_get(w->account->health, "checkedAt"));
+}
+
+/* ---- the access token ---- */
+
+enum err_code writeback_fast(const struct writeback *w, const char *field, const char *path, const struct envelope *env,
+                             const struct secret *token, struct patch *patch, struct err *err)
+{
+    struct fast_binding binding = {w->account->id.text, w->account->platform, field};
     struct json *fast = NULL;
-    unsigned char mirror[32];
+    unsigned char mirror[SHA256_BYTES];
     enum err_code rc;
 
     keyring_mirror(w->ring, env, mirror);
     rc = keyring_fast_seal(w->ring, token, &binding, mirror, &fast, err);
+    if (rc == ERR_OK) patch_set(patch, path, fast);
+    return rc;
+}
+
+/* Puts ${env} into encryptedAccessToken, in place of whatever was there. */
+static enum err_code store_envelope(const struct writeback *w, const struct envelope *env, const struct secret *token,
+                                    struct patch *patch, char encrypted_print[PRINT_BYTES], struct err *err)
+{
+    enum err_code rc = writeback_fast(w, "access", "tokenHealth.fast.access", env, token, patch, err);
+
     if (rc != ERR_OK) return rc;
+    if (encrypted_form(w)->is_shut) patch_set(patch, "tokenHealth.setAside", json_copy(w->account->encrypted_access));
     patch_set(patch, "encryptedAccessToken", envelope_to_json(env));
-    patch_set(patch, "tokenHealth.fast.access", fast);
-    if (json_member(w->account->doc, "accessToken")) patch_unset(patch, "accessToken");
-    envelope_fingerprint(env, print);
+    envelope_fingerprint(env, encrypted_print);
     return ERR_OK;
 }
 
 static enum err_code seal_and_store(const struct writeback *w, const struct secret *token, struct patch *patch,
-                                    char print[PRINT_BYTES], struct err *err)
+                                    char encrypted_print[PRINT_BYTES], struct err *err)
 {
     struct envelope env = {0};
     enum err_code rc = keyring_seal(w->ring, token, &env, err);
 
-    if (rc == ERR_OK) rc = store_access(w, &env, token, patch, print, err);
+    if (rc == ERR_OK) rc = store_envelope(w, &env, token, patch, encrypted_print, err);
     envelope_fini(&env);
     return rc;
 }
 
-/* Is the token in accessToken the very one that the envelope holds? Then the plain copy may go. */
-static int plain_is_copy(const struct writeback *w)
+static int may_drop_plain(const struct writeback *w)
 {
-    for (int i = 0; i < w->intake->count; i++) {
-        const struct candidate *c = &w->intake->candidates[i];
+    const struct form *encrypted = encrypted_form(w), *plain = plain_form(w);
 
-        if (c != w->winner && !secret_equal(&c->token, &w->winner->token)) return 0;
-    }
-    return 1;
+    if (plain->is_copy) return 1;
+    if (w->winner == encrypted) return w->accepted && w->drop_other;
+    return encrypted->kind == FORM_ABSENT || (w->accepted && w->drop_other);
 }
 
-/* A second form that was not the winner is dropped only if it is a copy, or if the winner is known to work: no token is
- * ever lost for one that may be dead. */
-static enum err_code fix_access(const struct writeback *w, struct patch *patch, char print[PRINT_BYTES], int *fixed,
-                                struct err *err)
+/* The token of accessToken goes where it belongs, or goes away. */
+static enum err_code fix_access(const struct writeback *w, struct patch *patch, char encrypted_print[PRINT_BYTES],
+                                int *done, struct err *err)
 {
-    const struct candidate *c = w->winner;
-    const int faults = w->intake->faults & (FAULT_ENVELOPE_IN_PLAIN_FIELD | FAULT_PLAIN_AT_REST);
+    const struct form *plain = plain_form(w);
     enum err_code rc = ERR_OK;
 
-    if (!w->account->plain_access) return ERR_OK;
-    if (w->account->encrypted_access && !w->accepted && !(w->intake->count == 2 && plain_is_copy(w))) return ERR_OK;
-    if (c->place == PLACE_ENVELOPE)
-        patch_unset(patch, "accessToken");
-    else if (c->place == PLACE_MISPLACED)
-        rc = store_access(w, &c->env, &c->token, patch, print, err);
-    else
-        rc = seal_and_store(w, &c->token, patch, print, err);
-    if (rc == ERR_OK) *fixed |= faults;
+    if (plain->kind == FORM_ABSENT || !may_drop_plain(w)) return ERR_OK;
+    if (w->winner == plain && plain->kind == FORM_PLAIN && !w->may_seal) return ERR_OK;
+    if (w->winner == plain)
+        rc = plain->kind == FORM_PLAIN ? seal_and_store(w, &plain->token, patch, encrypted_print, err)
+                                       : store_envelope(w, &plain->env, &plain->token, patch, encrypted_print, err);
+    if (rc != ERR_OK) return rc;
+    if (plain->is_shut) patch_set(patch, "tokenHealth.setAside", json_copy(w->account->plain_access));
+    patch_unset(patch, "accessToken");
+    *done = 1;
+    return ERR_OK;
+}
+
+static enum err_code put_refreshed(const struct writeback *w, struct patch *patch, char encrypted_print[PRINT_BYTES],
+                                   int *done, struct err *err)
+{
+    enum err_code rc = seal_and_store(w, w->refreshed, patch, encrypted_print, err);
+
+    if (rc != ERR_OK) return rc;
+    if (w->refreshed_expires_at_ms) patch_set_date(patch, "expiresAt", w->refreshed_expires_at_ms);
+    /* The new token takes the place of the one that it was made from, wherever that was. */
+    if (plain_form(w)->kind == FORM_ABSENT || !(w->winner == plain_form(w) || (w->fix && may_drop_plain(w))))
+        return ERR_OK;
+    patch_unset(patch, "accessToken");
+    *done = 1;
+    return ERR_OK;
+}
+
+static enum err_code put_access(const struct writeback *w, struct patch *patch, struct writeback_effect *effect,
+                                struct err *err)
+{
+    const struct form *encrypted = encrypted_form(w);
+    char encrypted_print[PRINT_BYTES];
+    int plain_gone = 0;
+    enum err_code rc = ERR_OK;
+
+    memcpy(encrypted_print, encrypted->print, sizeof encrypted_print);
+    if (w->winner && w->refreshed)
+        rc = put_refreshed(w, patch, encrypted_print, &plain_gone, err);
+    else if (w->winner && w->fix)
+        rc = fix_access(w, patch, encrypted_print, &plain_gone, err);
+    /* Opened the slow way and still there: the next time shall cost microseconds. */
+    if (rc == ERR_OK && encrypted->kind == FORM_ENVELOPE && !secret_is_empty(&encrypted->token) &&
+        !encrypted->was_fast && !strcmp(encrypted_print, encrypted->print))
+        rc = writeback_fast(w, "access", "tokenHealth.fast.access", &encrypted->env, &encrypted->token, patch, err);
+    intake_print(encrypted_print, plain_gone ? "" : plain_form(w)->print, effect->print);
+    if (plain_gone) effect->fixed |= w->intake->faults & token_faults;
     return rc;
 }
 
-static int opens_to(const struct writeback *w, const struct json *value, const struct secret *token)
+/* ---- the verdict ---- */
+
+/* An account that turned healthy or broken just now was not stored wrongly; one whose words contradict the verdict that we held
+ * already was, and so was one that we see for the first time and that works. */
+static int was_stale(const struct writeback *w, int contradicts)
 {
-    struct envelope env = {0};
-    struct secret stored = {0};
-    const char *kid = NULL;
-    int same = envelope_parse(value, &env, NULL) == ERR_OK &&
-               keyring_open(w->ring, &env, &stored, &kid, NULL) == ERR_OK && secret_equal(&stored, token);
+    const struct verdict *b = w->before, *a = w->after;
 
-    secret_free(&stored);
-    envelope_fini(&env);
-    return same;
-}
-
-static enum err_code envelope_of_refresh(const struct writeback *w, struct envelope *env, struct secret *token,
-                                         struct err *err)
-{
-    const struct json *value = w->account->plain_refresh;
-    const char *text = json_string(value), *kid = NULL;
-
-    if (json_type(value) == JSON_OBJECT || (text && envelope_looks_like(text, json_string_len(value)))) {
-        enum err_code rc = envelope_parse(value, env, err);
-
-        return rc == ERR_OK ? keyring_open(w->ring, env, token, &kid, err) : rc;
-    }
-    if (!text || json_string_len(value) == 0 || json_string_len(value) > LIMIT_TOKEN_BYTES) return ERR_UNDECRYPTABLE;
-    if (secret_put(token, text, json_string_len(value), err) != ERR_OK) return ERR_NOMEM;
-    return keyring_seal(w->ring, token, env, err);
-}
-
-static enum err_code fix_refresh(const struct writeback *w, struct patch *patch, int *fixed, struct err *err)
-{
-    const struct account *a = w->account;
-    struct envelope env = {0};
-    struct secret token = {0};
-    enum err_code rc;
-
-    if (!a->plain_refresh) return ERR_OK;
-    rc = envelope_of_refresh(w, &env, &token, err);
-    if (rc == ERR_UNDECRYPTABLE) {
-        rc = ERR_OK; /* left as it is: nothing here can read it */
-        err_clear(err);
-    } else if (rc == ERR_OK && !a->encrypted_refresh) {
-        patch_guard(patch, "encryptedRefreshToken", NULL);
-        patch_guard(patch, "refreshToken", a->plain_refresh);
-        patch_set(patch, "encryptedRefreshToken", envelope_to_json(&env));
-        patch_unset(patch, "refreshToken");
-        *fixed |= w->intake->faults & (FAULT_ENVELOPE_IN_PLAIN_FIELD | FAULT_PLAIN_AT_REST);
-    } else if (rc == ERR_OK && opens_to(w, a->encrypted_refresh, &token)) {
-        patch_guard(patch, "encryptedRefreshToken", a->encrypted_refresh);
-        patch_guard(patch, "refreshToken", a->plain_refresh);
-        patch_unset(patch, "refreshToken");
-        *fixed |= w->intake->faults & (FAULT_ENVELOPE_IN_PLAIN_FIELD | FAULT_PLAIN_AT_REST);
-    }
-    secret_free(&token);
-    envelope_fini(&env);
-    return rc;
+    if (!contradicts) return 0;
+    if (b->checked_at_ms == 0) return a->state != STATE_BROKEN;
+    return b->state == a->state && b->reason == a->reason && b->needs_reconnection == a->needs_reconnection;
 }
 
 /* The fields of the application that follow from a verdict. */
-static void put_status(const struct writeback *w, struct patch *patch, int *fixed)
+static void put_status(const struct writeback *w, struct patch *patch, struct writeback_effect *effect)
 {
     const struct account *a = w->account;
     const char *status = reason_token_status(w->after->reason);
-    int decided = w->after->checked_at_ms == w->now_ms;
-    int needs = a->needs_reconnection == TRI_TRUE;
-    int stale = 0, same;
+    int contradicts = 0;
 
-    if (decided && status && strcmp(status, a->token_status) != 0) {
+    if (w->after->attempt_reason != REASON_NONE || !status) return;
+    if (strcmp(status, a->token_status) != 0) {
         patch_set_string(patch, "tokenStatus", status);
-        stale = a->token_status[0] != '\0';
+        contradicts = a->token_status[0] != '\0';
     }
-    if (decided && (w->after->needs_reconnection != needs || a->needs_reconnection == TRI_ABSENT)) {
+    if (a->needs_reconnection != (w->after->needs_reconnection ? TRI_TRUE : TRI_FALSE)) {
         patch_set_bool(patch, "needsReconnection", w->after->needs_reconnection);
-        stale |= a->needs_reconnection != TRI_ABSENT;
+        contradicts |= a->needs_reconnection != TRI_ABSENT;
     }
-    if (!decided) return;
-    patch_set_date(patch, "lastTokenValidation", w->now_ms);
-    /* An account that turned healthy or broken now was not stored wrongly; one whose stored words contradict the
-     * verdict that we already held was. */
-    same = w->before->state == w->after->state && w->before->reason == w->after->reason &&
-           w->before->needs_reconnection == w->after->needs_reconnection;
-    if (stale && (same || (w->before->checked_at_ms == 0 && w->after->state != STATE_BROKEN)))
-        *fixed |= FAULT_STALE_STATUS;
-    *fixed |= w->intake->faults & FAULT_NO_COMPANIONS;
+    patch_set_date(patch, "lastTokenValidation", w->now.at_ms);
+    if (was_stale(w, contradicts)) effect->found |= FAULT_STALE_STATUS;
+    if (w->fix) effect->fixed |= effect->found | (w->intake->faults & FAULT_NO_COMPANIONS);
 }
 
-static void put_moment(struct patch *patch, const char *date, const char *clock, const struct moment *m)
+static void put_text(struct patch *patch, const char *path, const char *before, const char *after)
+{
+    if (strcmp(before, after) != 0) patch_set_string(patch, path, after);
+}
+
+static void put_moment(struct patch *patch, const char *date, const char *clock, const struct moment *before,
+                       const struct moment *after)
 {
     char text[MOMENT_CLOCK_BYTES];
 
-    patch_set_date(patch, date, m->at_ms);
-    patch_set_string(patch, clock, m->at_ms ? moment_print_clock(m, text) : NULL);
+    if (before->at_ms == after->at_ms && before->mono_ms == after->mono_ms && before->boot == after->boot) return;
+    patch_set_date(patch, date, after->at_ms);
+    patch_set_string(patch, clock, after->at_ms ? moment_print_clock(after, text) : NULL);
 }
 
-static void put_health(const struct verdict *v, const char *print, struct patch *patch)
+static void put_attempt(const struct verdict *b, const struct verdict *v, struct patch *patch)
 {
-    patch_set_string(patch, "tokenHealth.state", state_word(v->state));
-    patch_set_string(patch, "tokenHealth.reason", reason_word(v->reason));
-    patch_set_string(patch, "tokenHealth.action", action_word(v->action));
-    patch_set_string(patch, "tokenHealth.rule", v->rule);
-    patch_set_string(patch, "tokenHealth.print", print);
-    patch_set_int(patch, "tokenHealth.confirmations", v->confirmations);
-    patch_set_date(patch, "tokenHealth.checkedAt", v->checked_at_ms);
-    put_moment(patch, "tokenHealth.confirmedAt", "tokenHealth.confirmedClock", &v->confirmed);
-    put_moment(patch, "tokenHealth.tokenSince", "tokenHealth.tokenSinceClock", &v->token_since);
     if (v->attempt_reason == REASON_NONE) {
-        patch_unset(patch, "tokenHealth.lastAttempt");
+        if (b->attempt_reason != REASON_NONE) patch_unset(patch, "tokenHealth.lastAttempt");
         return;
     }
-    patch_set_string(patch, "tokenHealth.lastAttempt.reason", reason_word(v->attempt_reason));
-    patch_set_string(patch, "tokenHealth.lastAttempt.rule", v->attempt_rule);
+    put_text(patch, "tokenHealth.lastAttempt.reason", b->attempt_reason ? reason_word(b->attempt_reason) : "",
+             reason_word(v->attempt_reason));
+    put_text(patch, "tokenHealth.lastAttempt.rule", b->attempt_rule, v->attempt_rule);
     patch_set_date(patch, "tokenHealth.lastAttempt.at", v->attempted_at_ms);
 }
 
-static enum err_code put_refreshed(const struct writeback *w, struct patch *patch, char print[PRINT_BYTES],
-                                   struct err *err)
+/* Only what changed; the guard on checkedAt keeps the whole together. */
+static void put_health(const struct writeback *w, const char *print, struct patch *patch)
 {
-    enum err_code rc = seal_and_store(w, w->refreshed, patch, print, err);
+    const struct json *health = w->account->health;
+    const struct verdict *b = w->before, *v = w->after;
+    const char *words[][2] = {{"tokenHealth.state", state_word(v->state)},
+                              {"tokenHealth.reason", reason_word(v->reason)},
+                              {"tokenHealth.action", action_word(v->action)}};
+    struct moment since = w->refreshed ? w->now : v->token_since;
 
-    if (rc == ERR_OK && w->refreshed_expires_at_ms) patch_set_date(patch, "expiresAt", w->refreshed_expires_at_ms);
-    return rc;
+    for (int i = 0; i < 3; i++) {
+        const char *stored = json_string(json_member(health, words[i][0] + strlen("tokenHealth.")));
+
+        put_text(patch, words[i][0], stored ? stored : "", words[i][1]);
+    }
+    put_text(patch, "tokenHealth.rule", b->rule, v->rule);
+    put_text(patch, "tokenHealth.print", b->print, print);
+    if (b->confirmations != v->confirmations) patch_set_int(patch, "tokenHealth.confirmations", v->confirmations);
+    if (b->checked_at_ms != v->checked_at_ms) patch_set_date(patch, "tokenHealth.checkedAt", v->checked_at_ms);
+    put_moment(patch, "tokenHealth.confirmedAt", "tokenHealth.confirmedClock", &b->confirmed, &v->confirmed);
+    put_moment(patch, "tokenHealth.tokenSince", "tokenHealth.tokenSinceClock", &b->token_since, &since);
+    put_attempt(b, v, patch);
 }
 
-/* The account opened the slow way: leave it a fast envelope, so that the next time costs microseconds. */
-static enum err_code put_fast(const struct writeback *w, struct patch *patch, struct err *err)
-{
-    struct fast_binding binding = {w->account->id.text, w->account->platform, "access"};
-    struct json *fast = NULL;
-    enum err_code rc = keyring_fast_seal(w->ring, &w->winner->token, &binding, w->winner->mirror, &fast, err);
-
-    if (rc == ERR_OK) patch_set(patch, "tokenHealth.fast.access", fast);
-    return rc;
-}
-
-enum err_code writeback_build(const struct writeback *w, struct patch *patch, char print[PRINT_BYTES], int *fixed,
+enum err_code writeback_build(const struct writeback *w, struct patch *patch, struct writeback_effect *effect,
                               struct err *err)
 {
-    enum err_code rc = ERR_OK;
+    int refresh_fixed = 0;
+    enum err_code rc;
 
-    memcpy(print, w->intake->print, PRINT_BYTES);
-    *fixed = 0;
-    guard_forms(w->account, patch);
-    if (w->winner && w->refreshed)
-        rc = put_refreshed(w, patch, print, err);
-    else if (w->winner && w->fix)
-        rc = fix_access(w, patch, print, fixed, err);
-    if (rc == ERR_OK && w->winner && w->winner->place == PLACE_ENVELOPE && !w->winner->was_fast && !w->refreshed)
-        rc = put_fast(w, patch, err);
-    if (rc == ERR_OK && w->fix) rc = fix_refresh(w, patch, fixed, err);
+    memset(effect, 0, sizeof *effect);
+    put_guards(w, patch);
+    rc = put_access(w, patch, effect, err);
+    if (rc == ERR_OK) rc = writeback_refresh_token(w, patch, &refresh_fixed, err);
     if (rc != ERR_OK) return rc;
-    put_status(w, patch, fixed);
-    put_health(w->after, print, patch);
-    if (*fixed) patch_set_date(patch, "lastTokenFix", w->now_ms);
-    if (*fixed || w->refreshed || w->before->state != w->after->state) patch_set_date(patch, "updatedAt", w->now_ms);
+    effect->fixed |= refresh_fixed;
+    put_status(w, patch, effect);
+    put_health(w, effect->print, patch);
+    if (effect->fixed) patch_set_date(patch, "lastTokenFix", w->now.at_ms);
+    if (effect->fixed || w->refreshed || w->before->state != w->after->state)
+        patch_set_date(patch, "updatedAt", w->now.at_ms);
     return ERR_OK;
 }

@@ -1,5 +1,12 @@
-/* What a verdict writes into the account's document: single fields, guarded by the stored token forms that were judged,
- * so that nothing is written over a change by the application. Pure but for sealing. */
+/* What a verdict writes into the account's document: single fields, guarded by the stored token forms that were judged and by
+ * the decision that was built on, so that nothing is written over a change by the application or by another of our processes.
+ * Pure but for sealing. No plain token ever gets into a field that is set.
+ *
+ * What is dropped: a form that is a copy; a form beside one that the provider takes and that is not better itself. No token is
+ * dropped for one that may be dead, and an envelope that no key opens is set aside in tokenHealth.setAside: another key may
+ * turn up. What is no envelope is never set aside: it may hold a token in the clear.
+ * Always written, being the verdict itself: tokenHealth, and with a decision tokenStatus, needsReconnection and
+ * lastTokenValidation (undecryptable leaves these three alone: it says nothing of the token). With ${fix} off nothing else is. */
 #ifndef TH_WRITEBACK_H
 #define TH_WRITEBACK_H
 #include "health/intake.h"
@@ -8,21 +15,36 @@
 struct writeback {
     const struct account *account;
     const struct intake *intake;
-    const struct candidate *winner; /* the form whose token was judged; NULL if none opened */
-    const struct verdict *before;
-    const struct verdict *after; /* print and token_since may be replaced by writeback_build */
+    const struct form *winner;    /* the form whose token was judged; NULL if none gave a token */
+    const struct verdict *before; /* as it stands in the document */
+    const struct verdict *after;
     const struct keyring *ring;
     const struct secret *refreshed; /* a new access token, or NULL */
     int64_t refreshed_expires_at_ms;
-    int64_t now_ms;
-    int fix;      /* put storage faults right */
-    int accepted; /* the provider took the winner's token just now */
+    struct moment now;
+    int fix;          /* put storage faults right */
+    int may_seal;     /* the write key is known to be the application's: plain tokens may be sealed with it */
+    int accepted;     /* the provider took the winner's token just now */
+    int drop_other;   /* … and the other form is known to be no better */
+    int uses_refresh; /* the login refreshes with a refresh token: it gets a fast envelope, too */
+};
+/** What the patch will do once it is applied. */
+struct writeback_effect {
+    char print[PRINT_BYTES]; /* of what is stored then */
+    int fixed;               /* FAULT_… put right */
+    int found;               /* FAULT_STALE_STATUS if the document contradicts the verdict that we held */
 };
 
-/** writeback_build(w, patch, print, &fixed, err): fills ${patch} (caller's, patch_fini); ${print} is the fingerprint of the
- *  form that is stored once the patch is applied; ${fixed} the faults it puts right. Costs one key derivation when a plain or refreshed
- *  token is sealed. Fails: ERR_CRYPTO, ERR_NOMEM. Never puts a plain token into the patch's fields. */
-enum err_code writeback_build(const struct writeback *w, struct patch *patch, char print[PRINT_BYTES], int *fixed,
+/** writeback_build(w, patch, effect, err): fills ${patch} (caller's, patch_fini). Costs a key derivation for each plain or refreshed
+ *  token that is sealed, and one for a refresh token the first time that the account is opened the slow way. Fails: ERR_CRYPTO, ERR_NOMEM. */
+enum err_code writeback_build(const struct writeback *w, struct patch *patch, struct writeback_effect *effect,
                               struct err *err);
+
+/* Between writeback.c and writeback_refresh.c. */
+/** writeback_fast(w, field, path, env, token, patch, err): the fast envelope of ${env} goes to ${path}. */
+enum err_code writeback_fast(const struct writeback *w, const char *field, const char *path, const struct envelope *env,
+                             const struct secret *token, struct patch *patch, struct err *err);
+/** writeback_refresh_token(w, patch, fixed, err): the refresh token's two fields: moved, sealed or left. */
+enum err_code writeback_refresh_token(const struct writeback *w, struct patch *patch, int *fixed, struct err *err);
 
 #endif

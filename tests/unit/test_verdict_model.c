@@ -142,9 +142,8 @@ static void answer(struct world *w, int host, enum reason reason)
     if (changed != (w->v.state != before.state || w->v.reason != before.reason ||
                     w->v.needs_reconnection != before.needs_reconnection))
         broken_promise(w, &before, reason, "what changed and what is said to have changed differ");
-    if (reason_class(reason) == CLASS_INCONCLUSIVE)
-        check_inconclusive(w, &before, other_token, reason);
-    else if (reason_class(reason) == CLASS_DEFINITIVE && (waits || w->v.attempt_reason == reason))
+    if (reason_class(reason) == CLASS_INCONCLUSIVE ||
+        (reason_class(reason) == CLASS_DEFINITIVE && (waits || w->v.attempt_reason == reason)))
         check_inconclusive(w, &before, other_token, reason);
     else
         check_decision(w, &before, &at, reason);
