@@ -143,7 +143,9 @@ static int status_decides(int status)
 static int rule_matches(const struct rule *rule, const struct reading *r)
 {
     if (!rule_applies(rule, r->login, r->kind)) return 0;
-    if (!status_decides(r->answer->status) && reason_class(rule->reason) != CLASS_INCONCLUSIVE) return 0;
+    if (!status_decides(r->answer->status) &&
+        (reason_class(rule->reason) != CLASS_INCONCLUSIVE || rule->reason == REASON_BAD_RESPONSE))
+        return 0; /* a throttle or an outage says more than "not understood" */
     return match_int(rule->status, r->answer->status) && match_json(rule->code, r->code) &&
            match_json(rule->subcode, r->subcode) && match_json(rule->message, r->message) &&
            match_paths(rule->json, r->root);

@@ -96,7 +96,7 @@ void finding_fini(struct finding *f);
 /** login_classify(l, kind, answer, f): always gives a finding. Order: not answered → timeout/transient; the
  *  success shape of ${kind}; the file's rules in order; built-ins (429, 5xx, not JSON, nothing matched): inconclusive.
  * A 2xx that lacks what success needs is bad_response. A success of refresh with a blank token is bad_response. Rules
- *  are tried on JSON only; under 429, 5xx, 1xx and 3xx only those with an inconclusive reason. */
+ *  are tried on JSON only; under 429, 5xx, 1xx and 3xx only those with an inconclusive reason other than bad_response. */
 void login_classify(const struct login *l, enum request_kind kind, const struct http_answer *answer, struct finding *f);
 
 #endif

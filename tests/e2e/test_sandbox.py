@@ -17,7 +17,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from harness import BUILD
+from harness import BUILD, Service
 from sandbox import ROOT, Sandbox, make_certificate, sha256
 
 IG, FB = "/graph.instagram.com", "/graph.facebook.com"
@@ -82,6 +82,22 @@ TIKTOK_GRANT_ERRORS = dict({word: (400, "invalid_grant") for word in DEAD}, app_
                            rate_limited=(429, "rate_limit_exceeded"), code2=(500, "server_error"), unknown_error=(400, "something_new"))
 X_GRANT_ERRORS = dict({word: (400, "invalid_request") for word in DEAD}, app_misconfigured=(401, "unauthorized_client"),
                       rate_limited=(429, "too_many_requests"), code2=(503, "temporarily_unavailable"), unknown_error=(400, "something_new"))
+# What token-health makes of an answer: the same words at every platform, and what a platform's own differ in.
+REASONS = {
+    "healthy": "ok", "expired": "expired", "revoked": "revoked", "checkpoint": "checkpoint", "password_changed": "password_changed",
+    "invalid": "invalid_token", "wrong_permissions": "permission_missing", "rate_limited": "rate_limited", "code2": "transient",
+    "rate_limited_user": "rate_limited", "500": "transient", "unknown_error": "bad_response", "http_429": "rate_limited",
+    "502_html": "transient", "200_html": "bad_response", "empty": "bad_response", "truncated_json": "bad_response",
+    "redirect": "bad_response", "slow": "ok",
+}
+GRAPH_REASONS = dict(REASONS, unconfirmed="checkpoint", malformed="invalid_token", page_role_lost="permission_missing",
+                     object_missing="permission_missing", app_misconfigured="app_misconfigured", appsecret_proof="app_misconfigured",
+                     blocked="blocked")
+INTROSPECT_REASONS = dict(GRAPH_REASONS, wrong_permissions="ok", object_missing="ok", blocked="ok")  # the caller is the app
+TIKTOK_REASONS = dict(REASONS, revoked="expired", checkpoint="expired", password_changed="expired", invalid="expired")
+X_REASONS = dict(REASONS, revoked="invalid_token", password_changed="invalid_token", blocked="blocked")
+GRANT_REASONS = dict(REASONS, app_misconfigured="app_misconfigured", blank_token="bad_response", same_token="ok",
+                     wrong_permissions="bad_response", **{word: "revoked" for word in DEAD})
 
 
 def words_of(table):
@@ -374,6 +390,9 @@ class Rotating:
     def me(self, token, **kw):
         return self.get(self.ME, token, **kw)
 
+    def refresh(self, token, of=None, **kw):
+        return self.ask(of or self.sandbox, token, **kw)
+
     def assert_refused(self, answer, status, code):
         self.assertEqual((answer.status, self.code(answer)), (status, code), answer)
 
@@ -521,8 +540,9 @@ class TikTok(Rotating, Base):
     ACCESS, REFRESH = "act.one", "rft.one"
     ERRORS, GRANT_ERRORS = TIKTOK_ERRORS, TIKTOK_GRANT_ERRORS
 
-    def refresh(self, token, secret="s", grant_type="refresh_token", of=None, timeout=30):
-        return (of or self.sandbox).get(f"/{self.HOST}/v2/oauth/token/", method="POST", timeout=timeout, form={
+    @staticmethod
+    def ask(sandbox, token, secret="s", grant_type="refresh_token", timeout=30):
+        return sandbox.get("/open.tiktokapis.com/v2/oauth/token/", method="POST", timeout=timeout, form={
             "client_key": "k", "client_secret": secret, "grant_type": grant_type, "refresh_token": token})
 
     @staticmethod
@@ -546,11 +566,11 @@ class X(Rotating, Base):
     ACCESS, REFRESH = "opaque-access", "opaque-refresh"
     ERRORS, GRANT_ERRORS = X_ERRORS, X_GRANT_ERRORS
 
-    def refresh(self, token, secret="s", grant_type="refresh_token", of=None, timeout=30):
+    @staticmethod
+    def ask(sandbox, token, secret="s", grant_type="refresh_token", timeout=30):
         basic = base64.b64encode(f"id:{secret}".encode()).decode()
-        return (of or self.sandbox).get(f"/{self.HOST}/2/oauth2/token", method="POST", timeout=timeout,
-                                        headers={"Authorization": "Basic " + basic},
-                                        form={"grant_type": grant_type, "refresh_token": token})
+        return sandbox.get("/api.x.com/2/oauth2/token", method="POST", timeout=timeout, headers={"Authorization": "Basic " + basic},
+                           form={"grant_type": grant_type, "refresh_token": token})
 
     @staticmethod
     def code(answer):
@@ -579,6 +599,57 @@ class X(Rotating, Base):
         headers = self.me(self.ACCESS).headers
         self.assertEqual(headers["x-rate-limit-remaining"], "0")
         self.assertAlmostEqual(int(headers["x-rate-limit-reset"]), time.time() + 600, delta=60)
+
+
+class Understood(Base):
+    """What the sandbox says is what the provider files know: otherwise the tests of the whole would prove nothing."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.service = Service(os.path.join(cls.dir, "service"), cls.sandbox.url)
+
+    def explain(self, answer, platform, login, kind):
+        headers = [word for item in answer.headers.items() for word in ("--header", "%s: %s" % item)]
+        done = self.service.ctl("--json", "explain", "--platform", platform, "--login", login, "--kind", kind, "--status",
+                                str(answer.status), *headers, stdin=answer.body.decode())
+        return json.loads(done.stdout)["reason"]
+
+    def assert_understood(self, reasons, platform, login, kind, call, tokens, subject):
+        for word, reason in reasons.items():
+            with self.subTest(platform=platform, kind=kind, condition=word):
+                self.sandbox.reset()
+                self.sandbox.register(tokens)
+                self.sandbox.condition(subject, word, **({"delay_ms": 1} if word == "slow" else {}))
+                answer = call()
+                self.assertEqual(self.explain(answer, platform, login, kind), reason, answer)
+
+    def test_graph_answers(self):
+        one = lambda token: {"token": token, "account_id": "501"}
+        for platform, login, token, path in (("instagram", "instagram", "IGAAone", IG_ME), ("facebook", "facebook", "EAAone", FB_ME),
+                                             ("threads", "threads", "THAAone", TH_ME)):
+            self.assert_understood(GRAPH_REASONS, platform, login, "validate", lambda: self.get(path, token), one(token), token)
+        self.assert_understood(INTROSPECT_REASONS, "facebook", "facebook", "introspect",
+                               lambda: self.get(FB + "/v25.0/debug_token?input_token=EAAone", "1|s"), one("EAAone"), "EAAone")
+        refresh = dict(GRAPH_REASONS, too_young="bad_response", blank_token="bad_response", same_token="ok")
+        self.assert_understood(refresh, "instagram", "instagram", "refresh", lambda: self.get(Refreshing.REFRESH), one("IGAAone"),
+                               "IGAAone")
+        self.assert_understood(dict(refresh, too_young="ok"), "facebook", "facebook", "refresh",
+                               lambda: self.get(Refreshing.EXTEND), one("EAAone"), "EAAone")
+
+    def test_rotating_answers(self):
+        for side, platform, login, reasons in ((TikTok, "tiktok", "tiktok", TIKTOK_REASONS), (X, "twitter", "x", X_REASONS)):
+            tokens = {"token": side.ACCESS, "refresh_token": side.REFRESH, "host": side.HOST, "account_id": "501"}
+            self.assert_understood(reasons, platform, login, "validate", lambda: self.get(side.ME, side.ACCESS), tokens, side.ACCESS)
+            self.assert_understood(GRANT_REASONS, platform, login, "refresh", lambda: side.ask(self.sandbox, side.REFRESH), tokens,
+                                   side.REFRESH)
+            self.sandbox.reset()
+            self.sandbox.register(tokens)
+            for wrong in ({"secret": "wrong"}, {"secret": ""}, {"grant_type": "password"}):
+                answer = side.ask(self.sandbox, side.REFRESH, **wrong)
+                self.assertEqual(self.explain(answer, platform, login, "refresh"), "app_misconfigured", answer)
+            self.assertEqual(side.ask(self.sandbox, side.REFRESH).status, 200)
+            self.assertEqual(self.explain(side.ask(self.sandbox, side.REFRESH), platform, login, "refresh"), "revoked")
 
 
 class Failing(Base):

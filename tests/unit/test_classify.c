@@ -263,6 +263,8 @@ static void introspection_judges_the_token_by_data_error_only(void **state)
         {200, "{\"error\":\"?\",\"data\":{\"is_valid\":true,\"user_id\":\"1\"}}", REASON_BAD_RESPONSE,
          "introspection_refused"},
         {200, "<html>", REASON_BAD_RESPONSE, "not_json"},
+        {429, "{\"error\":{\"message\":\"Too many requests\"}}", REASON_RATE_LIMITED, "status_429"},
+        {503, "{\"error\":{\"message\":\"Try later\"}}", REASON_TRANSIENT, "status_5xx"},
     };
     for (int l = 1; l < 3; l++) { /* those of graph.facebook.com */
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
