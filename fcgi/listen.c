@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -97,10 +98,11 @@ static enum err_code listen_tcp(const char *where, int backlog, int *fd, struct 
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *info = NULL;
     const char *colon = strrchr(where, ':');
-    char host[256];
+    char host[256], *end = NULL;
+    long port = colon ? strtol(colon + 1, &end, 10) : 0;
     int rc;
 
-    if (!colon || colon == where || (size_t)(colon - where) >= sizeof host)
+    if (!colon || colon == where || (size_t)(colon - where) >= sizeof host || *end || port < 1 || port > 65535)
         return err_set(err, ERR_CONFIG, where, "unix:PATH, HOST:PORT or fd:0 is expected");
     snprintf(host, sizeof host, "%.*s", (int)(colon - where), where);
     if (host[0] == '[' && host[strlen(host) - 1] == ']') {

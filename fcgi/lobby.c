@@ -15,13 +15,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = LIMIT_KEPT_CONNECTIONS + 2 }; /* all that can be ready at once */
+enum {
+    EVENTS_MAX = LIMIT_KEPT_CONNECTIONS + 2, /* all that can be ready at once */
+    LAST_CALL_MS = 200                       /* for a request that is on its way when the worker has to stop */
+};
 
 struct lobby {
     int listen_fd, epoll_fd, signal_fd;
     int kept[LIMIT_KEPT_CONNECTIONS]; /* the one that was silent longest comes first */
     int kept_count;
     int new_was_last; /* the last connection given out was a new one */
+    int stopping;
     const char *web_servers;
 };
 
@@ -124,18 +128,36 @@ static int is_ready(const struct epoll_event *events, int count, int fd)
     return 0;
 }
 
+static void begin_to_stop(struct lobby *l)
+{
+    l->stopping = 1;
+    epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->listen_fd, NULL);
+    epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->signal_fd, NULL);
+}
+
+static int last_call(struct lobby *l)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int count = l->kept_count ? epoll_wait(l->epoll_fd, events, EVENTS_MAX, LAST_CALL_MS) : 0;
+
+    return take_kept(l, events, count);
+}
+
 /* New and kept connections take turns. But whoever was woken up by a new connection has to accept it now: the kernel woke
  * nobody else for it. Only the wait that sleeps can have been that waking. */
 int lobby_wait(struct lobby *l)
 {
     struct epoll_event events[EVENTS_MAX];
 
-    for (;;) {
+    while (!l->stopping) {
         int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, 0), slept = count == 0, fd = -1, newcomer;
 
         if (slept) count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, -1);
         if (count < 0) continue; /* a debugger, SIGSTOP */
-        if (is_ready(events, count, l->signal_fd)) return -1;
+        if (is_ready(events, count, l->signal_fd)) {
+            begin_to_stop(l);
+            break;
+        }
         newcomer = is_ready(events, count, l->listen_fd);
         if (newcomer && (slept || !l->new_was_last)) fd = accept_one(l);
         l->new_was_last = fd >= 0;
@@ -146,11 +168,12 @@ int lobby_wait(struct lobby *l)
         }
         if (fd >= 0) return fd;
     }
+    return last_call(l);
 }
 
 void lobby_keep(struct lobby *l, int fd)
 {
-    if (!watch(l, fd, EPOLLIN) && errno != EEXIST) {
+    if (l->stopping || (!watch(l, fd, EPOLLIN) && errno != EEXIST)) {
         close(fd);
         return;
     }

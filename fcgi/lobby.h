@@ -9,7 +9,7 @@ struct lobby;
  *  end lobby_wait instead. Over TCP only the addresses in FCGI_WEB_SERVER_ADDRS are let in, when it is set. */
 enum err_code lobby_new(int listen_fd, struct lobby **lobby, struct err *err);
 /** lobby_wait(lobby): a connection that has something to read (or was closed by its peer); it is the caller's, who closes it or
- *  gives it to lobby_keep. -1: SIGTERM or SIGINT came. Reads and writes on it fail after LIMIT_REQUEST_STALL_S without progress. */
+ *  gives it to lobby_keep. -1: SIGTERM or SIGINT came, and no connection that was taken in has something to say any more. Reads and writes on it fail after LIMIT_REQUEST_STALL_S without progress. */
 int lobby_wait(struct lobby *lobby);
 /** lobby_keep(lobby, fd): wait for more on this connection. With too many the one that was silent longest is closed. */
 void lobby_keep(struct lobby *lobby, int fd);

@@ -26,7 +26,8 @@ struct prefork {
     int count; /* slots beyond it are on their way out */
     pid_t trial;
     int trial_status;
-    int stop; /* SIGTERM or SIGINT came */
+    int stop;   /* SIGTERM or SIGINT came */
+    int reread; /* SIGHUP came */
     sigset_t signals, before;
 };
 
@@ -95,14 +96,14 @@ static int reap(struct prefork *p)
     return alive;
 }
 
-/* A signal to stop is remembered, wherever it comes. */
-static int wait_signal(struct prefork *p, int64_t ms)
+/* What a signal wants is remembered, wherever it comes. */
+static void wait_signal(struct prefork *p, int64_t ms)
 {
     struct timespec timeout = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
     int signo = sigtimedwait(&p->signals, NULL, &timeout);
 
     if (signo == SIGTERM || signo == SIGINT) p->stop = 1;
-    return signo;
+    if (signo == SIGHUP) p->reread = 1;
 }
 
 /* The parent itself opens nothing, so a child finds out whether this configuration works. */
@@ -189,12 +190,13 @@ static void supervise(struct prefork *p)
 {
     log_info("TOKEN HEALTH", "responder started", LOG_I("workers", p->count));
     while (!p->stop) {
-        int signo;
-
         spawn_missing(p);
-        signo = wait_signal(p, BACKOFF_MS);
+        wait_signal(p, BACKOFF_MS);
         reap(p);
-        if (signo == SIGHUP) reload(p);
+        while (p->reread && !p->stop) {
+            p->reread = 0;
+            reload(p);
+        }
     }
     drain(p);
     log_info("TOKEN HEALTH", "responder stopped");

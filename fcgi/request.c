@@ -120,7 +120,7 @@ static int read_body(struct gateway *g, struct request *req)
 static int read_input(struct gateway *g, struct request *req)
 {
     char declared[24], *end;
-    int ignored;
+    int too_long = 0;
 
     req->body = "";
     req->body_len = 0;
@@ -130,8 +130,8 @@ static int read_input(struct gateway *g, struct request *req)
         return 1;
     }
     if (!read_body(g, req)) return 0;
-    if (copy_param(g, "CONTENT_LENGTH", declared, sizeof declared, &ignored) && declared[0] && !req->body_too_large &&
-        (strtoull(declared, &end, 10) != req->body_len || *end))
+    copy_param(g, "CONTENT_LENGTH", declared, sizeof declared, &too_long);
+    if (too_long || (declared[0] && !req->body_too_large && (strtoull(declared, &end, 10) != req->body_len || *end)))
         req->malformed = "the body is not as long as its Content-Length";
     if (!strcmp(req->method, "GET") || !strcmp(req->method, "HEAD")) { /* RFC 9110, 9.3.1: it has no meaning there */
         req->body = "";
@@ -168,8 +168,9 @@ int gateway_accept(struct gateway *g, struct request *req)
         /* Closed at once, without libfcgi's two seconds for the peer to close first: what it sent has been read. */
         FCGX_Detach(&g->fcgi);
         if (FCGX_Accept_r(&g->fcgi) != 0) continue; /* no request: libfcgi closed it */
-        if (copy_request(g, req)) return 1;
-        gateway_finish(g);
+        /* libfcgi takes parameters that break off for all of them, with the error beside. */
+        if (FCGX_GetError(g->fcgi.in) == 0 && copy_request(g, req)) return 1;
+        FCGX_Free(&g->fcgi, 1);
     }
 }
 

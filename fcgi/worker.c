@@ -64,13 +64,15 @@ static enum err_code admit(struct worker *w, struct exchange *x, enum route_resu
 
 static void log_request(const struct exchange *x, const struct route *route, int status, int64_t took_us)
 {
-    if (route && !strcmp(route->path, "/api/:platform/token-health/check") && status < 500) {
-        log_debug("TOKEN HEALTH", "check", LOG_I("status", status), LOG_I("us", took_us));
+    /* What web servers and supervisors ask all day long. */
+    if (route && (route->handler == h_check || route->scope == 0) && status < 500) {
+        log_debug("TOKEN HEALTH", "request", LOG_S("route", route->path), LOG_I("status", status),
+                  LOG_I("us", took_us));
         return;
     }
     log_info("TOKEN HEALTH", "request", LOG_S("method", x->req->method), LOG_S("route", route ? route->path : "none"),
              LOG_I("status", status), LOG_I("us", took_us), LOG_S("key", x->key ? x->key->id : "-"),
-             LOG_S("why", x->err.text));
+             LOG_S("why", x->err.text[0] ? x->err.text : "-"));
 }
 
 static void serve(struct worker *w, struct request *req)

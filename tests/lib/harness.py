@@ -50,6 +50,20 @@ def stop_process(process, seconds=15):
         raise AssertionError(f"process {process.args[0]} did not stop on SIGTERM within {seconds} s")
 
 
+def children(pid):
+    """Process ids of the children of a process, oldest first."""
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [int(x) for x in f.read().split()]
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 NGINX_CONF = """daemon off;
 {user}worker_processes 2;
 pid {dir}/nginx.pid;
@@ -235,6 +249,10 @@ class Service:
                 stop_process(self.processes.pop(name, None))
             except AssertionError as e:
                 failures.append(str(e))
+        for name in ("monitor", "responder"):
+            for words in ("AddressSanitizer", "LeakSanitizer", "runtime error:"):
+                if words in self.log(name):
+                    failures.append(f"{words} in {name}.log:\n{self.log(name)}")
         try:
             os.unlink("/dev/shm" + self.shm)
         except FileNotFoundError:
