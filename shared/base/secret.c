@@ -63,9 +63,11 @@ enum err_code secret_new(struct secret *s, size_t len, struct err *err)
 
 enum err_code secret_put(struct secret *s, const void *bytes, size_t len, struct err *err)
 {
-    enum err_code rc = secret_new(s, len, err);
+    struct secret fresh = {0};
+    enum err_code rc = secret_new(&fresh, len, err);
 
-    if (rc == ERR_OK) memcpy(s->mem_, bytes, len);
+    if (rc == ERR_OK) memcpy(fresh.mem_, bytes, len);
+    secret_move(s, &fresh); /* only now: ${bytes} may be a part of what s held */
     return rc;
 }
 

@@ -17,7 +17,7 @@ struct secret {
 /** secret_new(s, len, err): room for ${len} bytes (+ NUL), zeroed; 1 ≤ len ≤ 64 KiB.
  *  Owns: the caller, until secret_free. Fails: ERR_NOMEM, ERR_BAD_INPUT. */
 enum err_code secret_new(struct secret *s, size_t len, struct err *err);
-/** secret_put(s, bytes, len, err): secret_new and copy. Frees what s held before. */
+/** secret_put(s, bytes, len, err): secret_new and copy. Frees what s held before, of which ${bytes} may be a part. */
 enum err_code secret_put(struct secret *s, const void *bytes, size_t len, struct err *err);
 /** secret_shrink(s, len): keep the first len bytes, wipe the rest. */
 void secret_shrink(struct secret *s, size_t len);

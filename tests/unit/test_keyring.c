@@ -1,7 +1,6 @@
 /* The key ring and the application's envelopes: what one key seals it opens, and nothing that was changed opens. */
 #include "keyring_fixture.h"
-#include <fcntl.h>
-#include <unistd.h>
+#include "memory_fixture.h"
 
 static const char *const both_kids[] = {"new", "old"};
 static const char *const both_keys[] = {FIXTURE_KEY, FIXTURE_OLD_KEY};
@@ -234,61 +233,6 @@ static void a_ring_that_makes_no_sense_is_refused_at_once(void **state)
     secret_free(&key);
 }
 
-enum { SHADOW_BYTES = 1 << 30 }; /* larger is a sanitizer's own bookkeeping */
-
-static int page_holds(const unsigned char *page, size_t size, const unsigned char *inverted, size_t len)
-{
-    const unsigned char *at = page, *end = page + size;
-
-    while ((size_t)(end - at) >= len && (at = memchr(at, ~inverted[0] & 255, (size_t)(end - at) - len + 1)) != NULL) {
-        size_t same = 0;
-
-        while (same < len && (at[same] ^ inverted[same]) == 0xff)
-            same++;
-        if (same == len) return 1;
-        at++;
-    }
-    return 0;
-}
-
-/* Does the memory of this process hold the needle? It is kept inverted, so that the search does not find itself. */
-static int memory_holds(const unsigned char *inverted, size_t len)
-{
-    static unsigned char page[4096 + 64]; /* with the start of the next one; wiped, so that it is not found later */
-    FILE *maps = fopen("/proc/self/maps", "re");
-    int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC), found = 0;
-    char line[512];
-
-    assert_non_null(maps);
-    assert_true(mem >= 0);
-    while (!found && fgets(line, sizeof line, maps)) {
-        unsigned long from = 0, to = 0;
-        char mode[8] = "";
-
-        if (sscanf(line, "%lx-%lx %7s", &from, &to, mode) != 3 || strncmp(mode, "rw", 2) != 0) continue;
-        if (to - from > SHADOW_BYTES) continue;
-        for (unsigned long at = from; at < to && !found; at += 4096) {
-            ssize_t got = pread(mem, page, 4096 + len, (off_t)at);
-
-            found = got > 0 && page_holds(page, (size_t)got, inverted, len);
-            secret_wipe(page, sizeof page);
-        }
-    }
-    fclose(maps);
-    close(mem);
-    return found;
-}
-
-static struct secret inverted_secret(const unsigned char *inverted, size_t len)
-{
-    struct secret s = {0};
-
-    assert_int_equal(secret_new(&s, len, NULL), ERR_OK);
-    for (size_t i = 0; i < len; i++)
-        secret_room(&s)[i] = (unsigned char)~inverted[i];
-    return s;
-}
-
 static void use_and_drop(const struct secret *key, const struct secret *token)
 {
     const struct keyring_key keys[] = {{"k1", key}, {"k2", key}};
@@ -324,17 +268,17 @@ static void no_key_and_no_token_stays_in_memory(void **state)
     (void)state;
     assert_int_equal(crypto_random(key_inverted, sizeof key_inverted, NULL), ERR_OK);
     assert_int_equal(crypto_random(token_inverted, sizeof token_inverted, NULL), ERR_OK);
-    key = inverted_secret(key_inverted, sizeof key_inverted);
-    token = inverted_secret(token_inverted, sizeof token_inverted);
+    key = fixture_inverted(key_inverted, sizeof key_inverted);
+    token = fixture_inverted(token_inverted, sizeof token_inverted);
     use_and_drop(&key, &token);
-    assert_true(memory_holds(key_inverted, sizeof key_inverted)); /* the search does find */
-    assert_true(memory_holds(token_inverted, sizeof token_inverted));
+    assert_true(fixture_memory_holds(key_inverted, sizeof key_inverted)); /* the search does find */
+    assert_true(fixture_memory_holds(token_inverted, sizeof token_inverted));
     secret_free(&key);
     secret_free(&token);
     for (size_t at = 0; at + 16 <= sizeof key_inverted; at += 16)
-        assert_false(memory_holds(key_inverted + at, 16));
+        assert_false(fixture_memory_holds(key_inverted + at, 16));
     for (size_t at = 0; at + 16 <= sizeof token_inverted; at += 16)
-        assert_false(memory_holds(token_inverted + at, 16));
+        assert_false(fixture_memory_holds(token_inverted + at, 16));
 }
 
 int main(void)
