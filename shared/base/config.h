@@ -1,9 +1,11 @@
 /* Configuration: the INI file (inih), environment overrides, defaults; every key is a line of config.def.
- * Order: default < file < environment. Environment: TOKEN_HEALTH_<SECTION>_<KEY>, and the application's own
- * TOKEN_ENCRYPTION_KEY, TOKEN_ENCRYPTION_GLOBAL_SALT, TOKEN_KDF_ITERATIONS, MONGODB_URI, <PLATFORM>_APP_ID,
- * <PLATFORM>_APP_SECRET (TOKEN_HEALTH_… wins over these). Unknown keys and sections, doubled keys, bad values:
- * ERR_CONFIG with "FILE:LINE" (or the variable's name) as place. *_file keys: the file is read, one trailing
- * newline is dropped; a secret file that others may read (mode & 007) is refused; a value and its _file together are an error. */
+ * Order: default < file < the application's own variables TOKEN_ENCRYPTION_KEY, TOKEN_ENCRYPTION_GLOBAL_SALT,
+ * TOKEN_KDF_ITERATIONS, MONGODB_URI, <PLATFORM>_APP_ID, <PLATFORM>_APP_SECRET (an empty one is as none) <
+ * TOKEN_HEALTH_<SECTION>_<KEY>; [app.instagram] id is TOKEN_HEALTH_APP_INSTAGRAM_ID. Unknown keys and sections, doubled keys,
+ * bad values: ERR_CONFIG with "FILE:LINE" (or the variable's name) as place, never a secret in the text.
+ * *_file keys: the file is read, one trailing newline is dropped; a secret file that others may read (mode & 007) is refused, and
+ * so is a secret in a configuration file that they may read. A value and its _file are one setting: the higher source wins; both
+ * in the same source are an error. */
 #ifndef TH_CONFIG_H
 #define TH_CONFIG_H
 #include "base/err.h"
@@ -27,6 +29,9 @@ struct config_old_key {
 
 #define CONFIG_FIELD_TEXT(field)     char *field;
 #define CONFIG_FIELD_PATH(field)     char *field;
+#define CONFIG_FIELD_URI(field)      char *field;
+#define CONFIG_FIELD_URL(field)      char *field;
+#define CONFIG_FIELD_MODE(field)     char *field;
 #define CONFIG_FIELD_FILE(field)     char *field;
 #define CONFIG_FIELD_SECRET(field)   struct secret field;
 #define CONFIG_FIELD_INT(field)      int64_t field;
@@ -42,8 +47,8 @@ struct config {
     struct config_old_key old_keys[CONFIG_OLD_KEYS_MAX];
     int old_key_count;
 };
-/* After config_load the *_file contents are in their fields: encryption_key, app secret; store_uri is final
- * (uri_file read). A store URI may hold a password: never print it; config_store_name() is for people. */
+/* After config_load the contents of *_file are in their fields: encryption_key, encryption_global_salt, store_uri, app secrets. A
+ * store URI may hold a password: never print it; config_store_name() is for people. */
 
 /** config_load(path, &cfg, err): path NULL: defaults and environment only. A path that does not exist is an
  *  error. Owns: caller, config_free. */
@@ -51,10 +56,11 @@ enum err_code config_load(const char *path, struct config **cfg, struct err *err
 void config_free(struct config *cfg);
 /** config_app_find(cfg, platform): NULL if none. Borrowed. */
 const struct config_app *config_app_find(const struct config *cfg, const char *platform);
-/** config_store_name(cfg, out, size): "sqlite:/path" or "mongodb://host/db" without user, password, options. */
+/** config_store_name(cfg, out, size): "sqlite:/path" or "mongodb://host/db" without user, password, options. What stands before
+ *  the last '@' is never in it, however wrong the URI. */
 const char *config_store_name(const struct config *cfg, char *out, size_t size);
-/** config_print_sample(out): the shipped file: every key with its help and default, commented out. */
 struct buf;
+/** config_print_sample(out): the shipped file: every key with its help and default, commented out. */
 void config_print_sample(struct buf *out);
 /** config_parse_duration(text, &ms): "30m" → 1800000. 1 or 0. */
 int config_parse_duration(const char *text, int64_t *ms);

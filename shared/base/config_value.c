@@ -1,4 +1,6 @@
 #include "base/config_value.h"
+#include "base/http.h"
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,13 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SECRET_FILE_BYTES = 65535 };
+enum { SECRET_BYTES = 65535 };
 
 static int parse_int(const char *text, int64_t *v)
 {
     char *end;
     long long n;
 
+    if (!isdigit((unsigned char)text[*text == '-'])) return 0; /* strtoll would take white space and '+' */
     errno = 0;
     n = strtoll(text, &end, 10);
     if (end == text || *end || errno == ERANGE) return 0;
@@ -30,9 +33,10 @@ int config_parse_duration(const char *text, int64_t *ms)
     char *end;
     long long n;
 
+    if (!isdigit((unsigned char)*text)) return 0;
     errno = 0;
     n = strtoll(text, &end, 10);
-    if (end == text || errno == ERANGE || n < 0) return 0;
+    if (errno == ERANGE) return 0;
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
         if (!strcmp(end, units[i].unit)) {
             if (n > INT64_MAX / units[i].ms) return 0;
@@ -44,11 +48,10 @@ int config_parse_duration(const char *text, int64_t *ms)
 
 int config_parse_mode(const char *text, unsigned *mode)
 {
-    char *end;
-    unsigned long n = strtoul(text, &end, 8);
+    size_t len = strlen(text);
 
-    if (end == text || *end || n > 0777) return 0;
-    *mode = (unsigned)n;
+    if (len == 0 || len > 4 || strspn(text, "01234567") != len || (len == 4 && *text != '0')) return 0;
+    *mode = (unsigned)strtoul(text, NULL, 8);
     return 1;
 }
 
@@ -93,10 +96,40 @@ static enum err_code refuse(const struct config_key *key, const char *text, cons
     case TYPE_CHOICE:
         return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: one of %s is expected", key->section, key->name, text,
                        key->help);
+    case TYPE_MODE:
+        return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: octal permissions like 0660 are expected",
+                       key->section, key->name, text);
+    case TYPE_URL: /* not echoed: it may have a password in it */
+        return err_set(err, ERR_CONFIG, place,
+                       "[%s] %s: a URL with https is expected, or with http on this host itself", key->section,
+                       key->name);
     default:
         return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: true or false is expected", key->section, key->name,
                        text);
     }
+}
+
+void config_value_free(struct config *cfg, const struct config_key *key)
+{
+    void *field = (char *)cfg + key->offset;
+
+    if (key->type == TYPE_SECRET) {
+        secret_free(field);
+    } else if (key->type < TYPE_SECRET) {
+        if (*(char **)field)
+            secret_wipe(*(char **)field, strlen(*(char **)field)); /* a URI may have a password in it */
+        free(*(char **)field);
+    }
+}
+
+enum err_code config_secret_put(struct secret *secret, const char *text, const char *place, struct err *err)
+{
+    size_t len = strlen(text);
+
+    secret_free(secret);
+    if (len > SECRET_BYTES)
+        return err_set(err, ERR_CONFIG, place, "a secret has at most %d bytes, not %zu", SECRET_BYTES, len);
+    return len ? secret_put(secret, text, len, err) : ERR_OK;
 }
 
 static enum err_code set_text(char **field, const char *text, struct err *err)
@@ -104,6 +137,7 @@ static enum err_code set_text(char **field, const char *text, struct err *err)
     char *copy = strdup(text);
 
     if (!copy) return err_set(err, ERR_NOMEM, NULL, "no memory for the configuration");
+    if (*field) secret_wipe(*field, strlen(*field));
     free(*field);
     *field = copy;
     return ERR_OK;
@@ -113,17 +147,24 @@ enum err_code config_value_set(struct config *cfg, const struct config_key *key,
                                struct err *err)
 {
     void *field = (char *)cfg + key->offset;
+    unsigned mode;
     int64_t n = 0;
     int ok = 1;
 
     switch (key->type) {
     case TYPE_TEXT:
     case TYPE_PATH:
+    case TYPE_URI:
     case TYPE_FILE:
         return set_text(field, text, err);
+    case TYPE_URL:
+        ok = !*text || http_url_check(text, NULL) == ERR_OK;
+        return ok ? set_text(field, text, err) : refuse(key, text, place, err);
+    case TYPE_MODE:
+        ok = config_parse_mode(text, &mode);
+        return ok ? set_text(field, text, err) : refuse(key, text, place, err);
     case TYPE_SECRET:
-        secret_free(field);
-        return *text ? secret_put(field, text, strlen(text), err) : ERR_OK;
+        return config_secret_put(field, text, place, err);
     case TYPE_INT:
     case TYPE_DURATION:
         ok = key->type == TYPE_INT ? parse_int(text, &n) : config_parse_duration(text, &n);
@@ -156,32 +197,43 @@ static int open_secret(const char *path, char *full, size_t size)
     return open(full, O_RDONLY | O_CLOEXEC);
 }
 
+/* All of it, or up to ${size} bytes. -1: errno says why. */
+static ssize_t read_all(int fd, unsigned char *content, size_t size)
+{
+    size_t len = 0;
+    ssize_t n = 1;
+
+    while (len < size && n != 0) {
+        n = read(fd, content + len, size - len);
+        if (n < 0 && errno != EINTR) return -1;
+        if (n > 0) len += (size_t)n;
+    }
+    return (ssize_t)len;
+}
+
 enum err_code config_read_secret(const char *path, struct secret *secret, const char *place, struct err *err)
 {
     char full[4096];
-    unsigned char content[SECRET_FILE_BYTES + 1];
-    size_t len = 0;
-    ssize_t n;
+    unsigned char content[SECRET_BYTES + 3]; /* a newline, and one byte that is too many */
+    ssize_t len = -1;
     struct stat st;
     int fd = open_secret(path, full, sizeof full);
     enum err_code rc = ERR_OK;
 
     if (fd < 0) return err_set(err, ERR_CONFIG, place, "%s: %s", full, strerror(errno));
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 007))
+    if (fstat(fd, &st) != 0 || (len = read_all(fd, content, sizeof content)) < 0)
+        rc = err_set(err, ERR_CONFIG, place, "%s: %s", full, strerror(errno));
+    else if (S_ISREG(st.st_mode) && (st.st_mode & 007))
         rc = err_set(err, ERR_CONFIG, place, "%s: other users may read this secret; chmod o= it", full);
-    while (rc == ERR_OK && len < sizeof content && (n = read(fd, content + len, sizeof content - len)) != 0) {
-        if (n > 0)
-            len += (size_t)n;
-        else if (errno != EINTR)
-            rc = err_set(err, ERR_CONFIG, place, "%s: %s", full, strerror(errno));
-    }
     close(fd);
-    if (len && content[len - 1] == '\n') len--;
-    if (len && content[len - 1] == '\r') len--;
-    if (rc == ERR_OK && (len == 0 || len > SECRET_FILE_BYTES || memchr(content, 0, len)))
+    if (len > 0 && content[len - 1] == '\n') {
+        len--;
+        if (len > 0 && content[len - 1] == '\r') len--;
+    }
+    if (rc == ERR_OK && (len <= 0 || len > SECRET_BYTES || memchr(content, 0, (size_t)len)))
         rc = err_set(err, ERR_CONFIG, place, "%s: a secret of 1 to %d bytes without NUL is expected", full,
-                     SECRET_FILE_BYTES);
-    if (rc == ERR_OK) rc = secret_put(secret, content, len, err);
+                     SECRET_BYTES);
+    if (rc == ERR_OK) rc = secret_put(secret, content, (size_t)len, err);
     secret_wipe(content, sizeof content);
     return rc;
 }

@@ -21,6 +21,7 @@ enum {
     LIMIT_JSON_DEPTH = 32,
     LIMIT_JSON_BYTES = 16 << 20, /* any JSON text that we parse */
     LIMIT_CONFIG_FILE_BYTES = 1 << 20,
+    LIMIT_CONFIG_LINE_BYTES = 1 << 17,
     LIMIT_PROVIDER_FILE_BYTES = 1 << 18,
     LIMIT_PROVIDER_ANSWER_BYTES = 1 << 18, /* a provider's body; the rest is cut */
     LIMIT_PROVIDER_RULES = 128,            /* rules in one provider file */

@@ -1,0 +1,107 @@
+/* The environment: the application's own variables, then TOKEN_HEALTH_…. */
+#include "base/config_source.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern char **environ;
+static const char ours[] = "TOKEN_HEALTH_", our_apps[] = "TOKEN_HEALTH_APP_";
+
+static enum err_code take_application(struct config_loading *l)
+{
+    static const char *const names[][3] = {{"TOKEN_ENCRYPTION_KEY", "encryption", "key"},
+                                           {"TOKEN_ENCRYPTION_GLOBAL_SALT", "encryption", "global_salt"},
+                                           {"TOKEN_KDF_ITERATIONS", "encryption", "kdf_iterations"},
+                                           {"MONGODB_URI", "store", "uri"}};
+    enum err_code rc = ERR_OK;
+
+    for (size_t i = 0; rc == ERR_OK && i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i][0]);
+
+        if (value && *value) rc = config_take(l, names[i][1], names[i][2], value, names[i][0]);
+    }
+    return rc;
+}
+
+/* The NAME in ${variable} = ${prefix} NAME ${suffix}, as "app.name"; 0 if the variable is not of that form. */
+static int app_section(const char *variable, const char *prefix, const char *suffix, char section[64])
+{
+    const char *name = variable + strlen(prefix);
+    size_t len = strcspn(variable, "="), affixes = strlen(prefix) + strlen(suffix);
+
+    if (strncmp(variable, prefix, strlen(prefix)) != 0 || len <= affixes || len - affixes > 31) return 0;
+    if (strncmp(variable + len - strlen(suffix), suffix, strlen(suffix)) != 0) return 0;
+    len -= affixes;
+    if (strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") < len) return 0;
+    snprintf(section, 64, "app.%.*s", (int)len, name);
+    for (char *c = section + 4; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return 1;
+}
+
+static enum err_code take_app(struct config_loading *l, const char *variable, const char *section, const char *name)
+{
+    size_t len = strcspn(variable, "=");
+    char place[ERR_PLACE_MAX];
+
+    snprintf(place, sizeof place, "%.*s", (int)len, variable);
+    return config_take(l, section, name, variable + len + 1, place);
+}
+
+static enum err_code take_apps(struct config_loading *l)
+{
+    static const struct {
+        const char *prefix, *suffix, *name;
+        int is_ours;
+    } forms[] = {{"", "_APP_ID", "id", 0},
+                 {"", "_APP_SECRET", "secret", 0},
+                 {our_apps, "_ID", "id", 1},
+                 {our_apps, "_SECRET", "secret", 1},
+                 {our_apps, "_SECRET_FILE", "secret_file", 1}};
+    enum err_code rc = ERR_OK;
+
+    for (char **variable = environ; variable && rc == ERR_OK && *variable; variable++) {
+        int is_ours = !strncmp(*variable, ours, strlen(ours));
+        const char *equals = strchr(*variable, '=');
+
+        if (!equals || (!is_ours && !equals[1])) continue;
+        for (size_t i = 0; rc == ERR_OK && i < sizeof forms / sizeof *forms; i++) {
+            char section[64];
+
+            if (forms[i].is_ours != (l->now == SOURCE_ENVIRONMENT) || forms[i].is_ours != is_ours) continue;
+            if (!app_section(*variable, forms[i].prefix, forms[i].suffix, section)) continue;
+            rc = take_app(l, *variable, section, forms[i].name);
+        }
+    }
+    return rc;
+}
+
+static enum err_code take_ours(struct config_loading *l)
+{
+    enum err_code rc = ERR_OK;
+
+    for (int i = 0; rc == ERR_OK && i < CONFIG_KEY_COUNT; i++) {
+        char variable[128];
+        const char *value;
+
+        snprintf(variable, sizeof variable, "%s%s_%s", ours, config_keys[i].section, config_keys[i].name);
+        for (char *c = variable; *c; c++)
+            *c = (char)toupper((unsigned char)*c);
+        value = getenv(variable);
+        if (value) rc = config_take(l, config_keys[i].section, config_keys[i].name, value, variable);
+    }
+    return rc;
+}
+
+enum err_code config_read_environment(struct config_loading *l)
+{
+    enum err_code rc;
+
+    l->now = SOURCE_APPLICATION;
+    rc = take_application(l);
+    if (rc == ERR_OK) rc = take_apps(l);
+    l->now = SOURCE_ENVIRONMENT;
+    if (rc == ERR_OK) rc = take_ours(l);
+    return rc == ERR_OK ? take_apps(l) : rc;
+}
