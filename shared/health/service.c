@@ -460,8 +460,9 @@ enum err_code service_check(struct service *service, const char *platform, const
     if (service_check_cached(service, platform, workspace, account_id, out)) return ERR_OK;
     rc = workspace ? check_workspace(service, platform, workspace, out, &first)
                    : check_account(service, platform, account_id, out, &first);
-    /* With the store away a verdict past its time is a better answer than none: an outage disconnects nobody. */
-    if (rc == ERR_UNAVAILABLE && check_find(service, check_key(service, platform, workspace, account_id), 1, out)) {
+    /* With the store away or damaged a verdict past its time is a better answer than none: an outage disconnects nobody. */
+    if ((rc == ERR_UNAVAILABLE || rc == ERR_IO) &&
+        check_find(service, check_key(service, platform, workspace, account_id), 1, out)) {
         counter_add(service->cache, COUNT_cache_stale, 1);
         return ERR_OK;
     }
