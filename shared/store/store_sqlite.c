@@ -37,7 +37,7 @@ static int keep(struct rows *rows, struct json *doc)
 }
 
 /* The statement gives doc and id. */
-static enum err_code read_rows(const struct sqlite_store *s, sqlite3_stmt *st, struct rows *rows, struct err *err)
+static enum err_code read_rows(struct sqlite_store *s, sqlite3_stmt *st, struct rows *rows, struct err *err)
 {
     enum err_code code = ERR_OK;
     int rc = SQLITE_DONE;

@@ -25,8 +25,10 @@ enum sqlite_statement {
 struct sqlite_store {
     char *path;
     int64_t timeout_ms;
-    int was_open; /* the file has been there: if it is gone it is waited for, not made anew */
-    sqlite3 *db;  /* NULL: to be opened by the next call */
+    int64_t
+        hasty_until_mono_ms; /* a lock was just waited for in vain: until then the next calls try, but do not wait */
+    int was_open;            /* the file has been there: if it is gone it is waited for, not made anew */
+    sqlite3 *db;             /* NULL: to be opened by the next call */
     sqlite3_stmt *statements[STATEMENT_COUNT];
 };
 
@@ -41,7 +43,7 @@ enum err_code store_sqlite_statement(struct sqlite_store *s, enum sqlite_stateme
                                      struct err *err);
 void store_sqlite_done(sqlite3_stmt *st);
 /** store_sqlite_fail(s, rc, err): SQLite's error as ours. */
-enum err_code store_sqlite_fail(const struct sqlite_store *s, int rc, struct err *err);
+enum err_code store_sqlite_fail(struct sqlite_store *s, int rc, struct err *err);
 int store_sqlite_version(sqlite3 *db, int *version);
 
 void store_sqlite_bind_text(sqlite3_stmt *st, int at, const char *text); /* NULL allowed */

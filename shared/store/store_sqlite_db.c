@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 1 };
+enum { SCHEMA_VERSION = 1, HASTY_MS = 1000 };
 
 /* migrations[n] leads from version n to n + 1; those that were ever shipped stay as they are. */
 static const char *const migrations[SCHEMA_VERSION] = {
@@ -52,8 +52,11 @@ static enum err_code code_of(int rc)
     }
 }
 
-enum err_code store_sqlite_fail(const struct sqlite_store *s, int rc, struct err *err)
+enum err_code store_sqlite_fail(struct sqlite_store *s, int rc, struct err *err)
 {
+    const int64_t now = clock_mono_ms();
+
+    if ((rc & 0xff) == SQLITE_BUSY && now >= s->hasty_until_mono_ms) s->hasty_until_mono_ms = now + HASTY_MS;
     return err_set(err, code_of(rc), NULL, "the store %s: %s", s->path,
                    s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
 }
@@ -145,11 +148,14 @@ static enum err_code connect_db(struct sqlite_store *s, struct err *err)
 
 enum err_code store_sqlite_ready(struct sqlite_store *s, struct err *err)
 {
+    enum err_code rc;
     int moved = 0;
 
     if (s->db && (sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK || moved))
         store_sqlite_disconnect(s);
-    return s->db ? ERR_OK : connect_db(s, err);
+    if (!s->db && (rc = connect_db(s, err)) != ERR_OK) return rc;
+    sqlite3_busy_timeout(s->db, clock_mono_ms() < s->hasty_until_mono_ms ? 0 : (int)s->timeout_ms);
+    return ERR_OK;
 }
 
 enum err_code store_sqlite_statement(struct sqlite_store *s, enum sqlite_statement which, sqlite3_stmt **st,

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum err_code run(const struct sqlite_store *s, sqlite3_stmt *st, struct err *err)
+static enum err_code run(struct sqlite_store *s, sqlite3_stmt *st, struct err *err)
 {
     int rc = sqlite3_step(st);
     enum err_code code = rc == SQLITE_DONE                  ? ERR_OK

@@ -72,6 +72,10 @@ class StoreGone:
                 answer = self.post(f"{API}/fix/{account_id(2)}")
                 self.assert_unavailable(answer, time.monotonic() - began, "fix")
                 self.assertEqual(self.get(f"{API}/status/ws-1").status, 200)
+                began = time.monotonic()  # 29 accounts, none of which can be written
+                answer = self.post(f"{API}/validate", {"workspaceId": "ws-1", "forceRefresh": True})
+                self.assertEqual((answer.status, answer.json()["validAccounts"]), (200, 29))
+                self.assertLess(time.monotonic() - began, 5, "each account waits for the lock anew")
             else:
                 self.everything_is_unavailable()
             self.assertEqual(self.service.request("GET", "/livez").status, 200)
