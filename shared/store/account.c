@@ -1,5 +1,6 @@
 #include "store/account.h"
 #include "base/clock.h"
+#include "store/ejson.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,14 +76,9 @@ static enum tri read_bool(struct account *a, const char *field)
 int account_date(const struct json *j, int64_t *at_ms)
 {
     const struct json *date = json_member(j, "$date");
-    const char *text = json_string(date), *number = json_string(json_member(date, "$numberLong"));
-    char *end;
+    const char *text = json_string(date);
 
-    if (text) return clock_parse(text, at_ms);
-    if (json_int(date, at_ms)) return 1;
-    if (!number || !*number) return 0;
-    *at_ms = strtoll(number, &end, 10);
-    return *end == '\0';
+    return text ? clock_parse(text, at_ms) : ejson_int(date, at_ms);
 }
 
 static int64_t read_date(struct account *a, const char *field)

@@ -1,7 +1,7 @@
 #include "store/account.h"
+#include "store/ejson.h"
 #include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,43 +44,10 @@ static void put_objectid(struct account_id *id, const char *text)
         id->text[i] = (char)tolower((unsigned char)text[i]);
 }
 
-static int put_number(struct account_id *id, int64_t v)
-{
-    id->type = ID_NUMBER;
-    snprintf(id->text, sizeof id->text, "%lld", (long long)v);
-    return 1;
-}
-
-/* 2^63 itself is not an int64; doubles just below it are. */
-static int put_double(struct account_id *id, double v)
-{
-    if (!(fabs(v) < 0x1p63) || floor(v) != v) return 0;
-    return put_number(id, (int64_t)v);
-}
-
-static int put_wrapped_number(const struct json *j, struct account_id *id)
-{
-    const char *key = NULL, *text = json_string(json_member_at(j, 0, &key));
-    char *end = NULL;
-    long long whole;
-    double v;
-
-    if (json_count(j) != 1 || !text || !isdigit((unsigned char)text[*text == '-'])) return 0;
-    if (!strcmp(key, "$numberDouble")) {
-        v = strtod(text, &end);
-        return *end == '\0' && put_double(id, v);
-    }
-    if (strcmp(key, "$numberInt") != 0 && strcmp(key, "$numberLong") != 0) return 0;
-    errno = 0;
-    whole = strtoll(text, &end, 10);
-    return errno == 0 && *end == '\0' && put_number(id, whole);
-}
-
 enum err_code id_parse(const struct json *j, struct account_id *id, struct err *err)
 {
     const char *oid = json_string(json_member(j, "$oid"));
     int64_t whole;
-    double v;
 
     *id = (struct account_id){0};
     if (json_type(j) == JSON_STRING) {
@@ -95,9 +62,11 @@ enum err_code id_parse(const struct json *j, struct account_id *id, struct err *
         put_objectid(id, oid);
         return ERR_OK;
     }
-    if (json_int(j, &whole) && put_number(id, whole)) return ERR_OK;
-    if (json_double(j, &v) && put_double(id, v)) return ERR_OK;
-    if (put_wrapped_number(j, id)) return ERR_OK;
+    if (ejson_int(j, &whole)) {
+        id->type = ID_NUMBER;
+        snprintf(id->text, sizeof id->text, "%lld", (long long)whole);
+        return ERR_OK;
+    }
     *id = (struct account_id){0};
     return err_set(err, ERR_BAD_INPUT, NULL, "an id is a text, an ObjectId or a whole number");
 }

@@ -1,4 +1,5 @@
 #include "store/account.h"
+#include "store/ejson.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -136,8 +137,8 @@ static int same_number(const struct json *held, const struct json *wanted)
     int64_t a, b;
     double x, y;
 
-    if (json_int(held, &a) && json_int(wanted, &b)) return a == b;
-    return json_double(held, &x) && json_double(wanted, &y) && x == y;
+    if (ejson_int(held, &a) && ejson_int(wanted, &b)) return a == b;
+    return ejson_double(held, &x) && ejson_double(wanted, &y) && x == y;
 }
 
 static int same_array(const struct json *held, const struct json *wanted)
@@ -151,9 +152,11 @@ static int same_array(const struct json *held, const struct json *wanted)
 static int has_members(const struct json *held, const struct json *wanted)
 {
     int64_t a, b;
+    double number;
 
+    if (account_date(wanted, &b)) return account_date(held, &a) && a == b;
+    if (ejson_double(wanted, &number)) return same_number(held, wanted);
     if (json_type(held) != JSON_OBJECT) return 0;
-    if (account_date(held, &a) && account_date(wanted, &b)) return a == b;
     if (json_count(wanted) == 0) return json_count(held) == 0;
     for (size_t i = 0; i < json_count(wanted); i++) {
         const char *key = NULL;
@@ -225,7 +228,7 @@ int patch_apply_field(struct json *doc, const struct patch_field *field)
         if ((size_t)(dot - path) >= sizeof key) return 0;
         memcpy(key, path, (size_t)(dot - path));
         key[dot - path] = '\0';
-        if (json_type(json_member(at, key)) != JSON_OBJECT) {
+        if (!ejson_is_object(json_member(at, key))) {
             if (field->op == PATCH_UNSET) return 1;
             json_set(at, key, json_object_new());
         }
@@ -258,13 +261,13 @@ int patch_blocked(const struct patch *p, const struct json *doc, struct patch_pa
     if (!patch_parents(p, &parents)) return 0;
     for (int i = 0; i < parents.count; i++) {
         const struct patch_parent *parent = &parents.list[i];
-        enum json_type type;
+        const struct json *held;
 
         if (parent->len >= sizeof path) return 0;
         memcpy(path, parent->path, parent->len);
         path[parent->len] = '\0';
-        type = json_type(json_get(doc, path));
-        if (type != JSON_ABSENT && type != JSON_OBJECT) blocked->list[blocked->count++] = *parent;
+        held = json_get(doc, path);
+        if (held && !ejson_is_object(held)) blocked->list[blocked->count++] = *parent;
     }
     return 1;
 }

@@ -189,6 +189,29 @@ static void tell_strange_ids(struct scan *scan)
     bson_destroy(&opts);
 }
 
+/* A page ends with an id that ${after} can name; at the end of all there may be none, and the page then counts as the last one. */
+static void close_page(struct scan *scan, const struct account_id *after, int limit, struct store_page *page)
+{
+    const int count = scan->docs.count;
+    struct account_id id;
+    int named = count;
+
+    while (named > 0 && !mongo_read_id(scan->docs.list[named - 1], &id))
+        named--;
+    if (named > 0)
+        page->last = id;
+    else if (after)
+        page->last = *after;
+    page->count = named < count && count >= limit ? limit - 1 : count;
+}
+
+static int is_page_full(const struct scan *scan, int limit)
+{
+    struct account_id id;
+
+    return scan->docs.count >= limit && mongo_read_id(scan->docs.list[scan->docs.count - 1], &id);
+}
+
 enum err_code store_mongo_scan(void *state, const char *platform, const struct account_id *after, int limit,
                                store_account_fn *fn, void *arg, struct store_page *page, struct err *err)
 {
@@ -196,17 +219,11 @@ enum err_code store_mongo_scan(void *state, const char *platform, const struct a
     enum err_code rc = ERR_OK;
 
     start_after(&scan, after);
-    /* A page ends with an id that ${after} can name. */
-    while (rc == ERR_OK && scan.bracket < BRACKETS &&
-           (scan.docs.count < limit || !mongo_read_id(scan.docs.list[scan.docs.count - 1], &page->last)))
+    while (rc == ERR_OK && scan.bracket < BRACKETS && !is_page_full(&scan, limit))
         rc = read_on(&scan, scan.docs.count < limit ? limit - scan.docs.count : 1, err);
     if (rc == ERR_OK) {
-        page->count = scan.docs.count;
-        if (scan.bracket == BRACKETS) {
-            tell_strange_ids(&scan);
-            for (int i = scan.docs.count; i > 0 && !mongo_read_id(scan.docs.list[i - 1], &page->last); i--)
-                ;
-        }
+        close_page(&scan, after, limit, page);
+        if (scan.bracket == BRACKETS) tell_strange_ids(&scan);
         give(&scan.docs, fn, arg);
     }
     mongo_docs_free(&scan.docs);

@@ -33,6 +33,42 @@ static struct fixture {
     int log_fd; /* what standard error was, while fixture_log_start..stop */
 } fx = {.log_fd = -1};
 
+/* ---- the log ---- */
+
+static inline void fixture_log_start(void)
+{
+    char path[96];
+    int fd;
+
+    snprintf(path, sizeof path, "%s/log", fx.dir);
+    fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    fx.log_fd = dup(STDERR_FILENO);
+    dup2(fd, STDERR_FILENO);
+    close(fd);
+}
+
+/** fixture_log_stop(text): what was logged since the start. */
+static inline void fixture_log_stop(char *text, size_t size)
+{
+    ssize_t len = pread(STDERR_FILENO, text, size - 1, 0);
+
+    text[len > 0 ? len : 0] = '\0';
+    dup2(fx.log_fd, STDERR_FILENO);
+    close(fx.log_fd);
+    fx.log_fd = -1;
+}
+
+/* A test that failed in between: what it said is in there. */
+static inline void fixture_log_end(void)
+{
+    char text[4096];
+
+    if (fx.log_fd < 0) return;
+    fixture_log_stop(text, sizeof text);
+    fputs(text, stderr);
+}
+
 /* ---- the server ---- */
 
 static inline void fixture_read_uri(int fd)
@@ -150,6 +186,7 @@ static inline int fixture_setup(void **state)
 static inline int fixture_teardown(void **state)
 {
     (void)state;
+    fixture_log_end();
     store_close(fx.store);
     fx.store = NULL;
     return 0;
@@ -256,32 +293,6 @@ static inline void fixture_expect_list(struct fixture_list *list, const char *ex
         fail_msg("%s: got \"%s\", expected \"%s\"", what, buf_text(&list->text), expected);
     buf_free(&list->text);
     *list = (struct fixture_list){0};
-}
-
-/* ---- the log ---- */
-
-static inline void fixture_log_start(void)
-{
-    char path[96];
-    int fd;
-
-    snprintf(path, sizeof path, "%s/log", fx.dir);
-    fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    fx.log_fd = dup(STDERR_FILENO);
-    dup2(fd, STDERR_FILENO);
-    close(fd);
-}
-
-/** fixture_log_stop(text): what was logged since the start. */
-static inline void fixture_log_stop(char *text, size_t size)
-{
-    ssize_t len = pread(STDERR_FILENO, text, size - 1, 0);
-
-    text[len > 0 ? len : 0] = '\0';
-    dup2(fx.log_fd, STDERR_FILENO);
-    close(fx.log_fd);
-    fx.log_fd = -1;
 }
 
 #endif
