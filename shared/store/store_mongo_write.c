@@ -110,21 +110,26 @@ static enum err_code insert(struct mongo_store *s, const bson_t *doc, struct err
     return rc;
 }
 
-static enum err_code put_in_place(struct mongo_store *s, const bson_t *doc, const struct account_id *id,
-                                  struct err *err)
+/* The document at its _id, in place of what is there. Of two that put a new one at once, one is told of a duplicate: it tries again. */
+static enum err_code put_whole(struct mongo_store *s, enum mongo_target target, const bson_t *filter, const bson_t *doc,
+                               struct err *err)
 {
-    bson_t filter = BSON_INITIALIZER, opts = BSON_INITIALIZER, reply;
-    bson_error_t error;
-    enum err_code rc = store_mongo_begin(s, err);
+    bson_t opts = BSON_INITIALIZER;
+    enum err_code rc = ERR_CONFLICT;
 
-    mongo_append_id(&filter, "_id", id);
     bson_append_bool(&opts, "upsert", -1, true);
-    if (rc == ERR_OK) {
-        if (!mongoc_collection_replace_one(s->accounts, &filter, doc, &opts, &reply, &error))
+    for (int i = 0; rc == ERR_CONFLICT && i < 2; i++) {
+        bson_t reply;
+        bson_error_t error;
+
+        err_clear(err);
+        rc = store_mongo_begin(s, err);
+        if (rc != ERR_OK) break;
+        if (!mongoc_collection_replace_one(target == MONGO_META ? s->meta : s->accounts, filter, doc, &opts, &reply,
+                                           &error))
             rc = store_mongo_fail(s, &error, &reply, err);
         bson_destroy(&reply);
     }
-    bson_destroy(&filter);
     bson_destroy(&opts);
     return rc;
 }
@@ -133,43 +138,36 @@ enum err_code store_mongo_import(void *state, const struct json *doc, const stru
                                  int *created, struct err *err)
 {
     struct mongo_store *s = state;
-    bson_t *bson = mongo_from_json(doc, err);
+    bson_t *bson = mongo_from_json(doc, err), filter = BSON_INITIALIZER;
     enum err_code rc;
 
     *created = 0;
     if (!bson) return ERR_BAD_INPUT;
+    mongo_append_id(&filter, "_id", &account->id);
     rc = insert(s, bson, err);
     *created = rc == ERR_OK;
     if (rc == ERR_CONFLICT && replace)
-        rc = put_in_place(s, bson, &account->id, err);
+        rc = put_whole(s, MONGO_ACCOUNTS, &filter, bson, err);
     else if (rc == ERR_CONFLICT)
         err_set(err, ERR_CONFLICT, account->id.text, "an account with this _id exists; --replace replaces it");
+    bson_destroy(&filter);
     bson_destroy(bson);
     return rc;
 }
 
 enum err_code store_mongo_meta_put(void *state, const char *name, const struct json *value, struct err *err)
 {
-    struct mongo_store *s = state;
-    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER, opts = BSON_INITIALIZER, reply;
-    bson_error_t error;
+    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER;
     struct buf text = {0};
     enum err_code rc = json_print(value, &text, err);
 
     bson_append_utf8(&filter, "_id", -1, name, -1);
     bson_append_utf8(&doc, "_id", -1, name, -1);
     bson_append_utf8(&doc, "value", -1, buf_text(&text), -1);
-    bson_append_bool(&opts, "upsert", -1, true);
-    if (rc == ERR_OK) rc = store_mongo_begin(s, err);
-    if (rc == ERR_OK) {
-        if (!mongoc_collection_replace_one(s->meta, &filter, &doc, &opts, &reply, &error))
-            rc = store_mongo_fail(s, &error, &reply, err);
-        bson_destroy(&reply);
-    }
+    if (rc == ERR_OK) rc = put_whole(state, MONGO_META, &filter, &doc, err);
     buf_free(&text);
     bson_destroy(&filter);
     bson_destroy(&doc);
-    bson_destroy(&opts);
     return rc;
 }
 

@@ -1,5 +1,6 @@
-// A MongoDB-compatible server for tests: FerretDB on its embedded SQLite backend. It listens on the loopback
-// interface, prints its URI on standard output once it is ready, and ends on SIGTERM, on SIGINT and with its parent.
+// A MongoDB-compatible server for tests: FerretDB on its embedded SQLite backend, behind a gateway that makes writes
+// atomic. It listens on the loopback interface, prints its URI on standard output once it is ready, and ends on
+// SIGTERM, on SIGINT and with its parent.
 package main
 
 import (
@@ -38,7 +39,7 @@ func run(listen, dir string) error {
 		return err
 	}
 	server, err := ferretdb.New(&ferretdb.Config{
-		Listener:  ferretdb.ListenerConfig{TCP: listen},
+		Listener:  ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
 		Logger:    slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Handler:   "sqlite",
 		SQLiteURL: "file:" + dir + "/",
@@ -46,8 +47,19 @@ func run(listen, dir string) error {
 	if err != nil {
 		return err
 	}
-	go func() { fmt.Println(server.MongoDBURI()) }() // blocks until it listens
+	go func() {
+		address, err := startGateway(listen, server.MongoDBURI()) // which blocks until it listens
+		if err != nil {
+			fatal(err)
+		}
+		fmt.Printf("mongodb://%s/\n", address)
+	}()
 	return server.Run(ctx)
+}
+
+func fatal(err error) {
+	fmt.Fprintln(os.Stderr, "mongo:", err)
+	os.Exit(1)
 }
 
 func main() {
@@ -59,7 +71,6 @@ func main() {
 		os.Exit(2)
 	}
 	if err := run(*listen, *dir); err != nil {
-		fmt.Fprintln(os.Stderr, "mongo:", err)
-		os.Exit(1)
+		fatal(err)
 	}
 }
