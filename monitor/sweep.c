@@ -57,6 +57,14 @@ static void run_down_to(struct sweep *s, int64_t most)
     }
 }
 
+/* Others wait for our flights in the segment that they were begun in: it is left only when none is under way. */
+static void keep_cache_good(struct sweep *s)
+{
+    if (!cache_is_outdated(service_cache(s->service))) return;
+    run_down_to(s, 0);
+    cache_refresh(service_cache(s->service));
+}
+
 static int take_account(void *arg, struct account *account)
 {
     struct sweep *s = arg;
@@ -110,7 +118,7 @@ static enum err_code scan_platform(struct sweep *s, const char *platform, struct
         struct account_id from = s->after;
 
         page = (struct store_page){0};
-        cache_refresh(service_cache(s->service));
+        keep_cache_good(s);
         rc = store_scan(service_store(s->service), platform, from.type ? &from : NULL, limit, take_account, s, &page,
                         err);
         if (rc == ERR_OK && s->failed != ERR_OK)

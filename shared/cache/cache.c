@@ -46,11 +46,19 @@ enum err_code cache_open(const struct cache_options *opt, struct cache **cache, 
     return ERR_OK;
 }
 
-void cache_refresh(struct cache *cache)
+int cache_is_outdated(struct cache *cache)
 {
     int64_t now_mono_ms = clock_mono_ms();
-    if (now_mono_ms < cache->look_at_mono_ms) return;
+    if (now_mono_ms < cache->look_at_mono_ms) return cache->is_outdated;
     cache->look_at_mono_ms = now_mono_ms + LOOK_EVERY_MS;
+    cache->is_outdated = segment_look(&cache->segment, cache->name) != SEGMENT_SAME;
+    return cache->is_outdated;
+}
+
+void cache_refresh(struct cache *cache)
+{
+    if (!cache_is_outdated(cache)) return;
+    cache->is_outdated = 0; /* if nothing comes of it, the next look tries again */
 
     enum segment_fate fate = segment_look(&cache->segment, cache->name);
     if (fate == SEGMENT_SAME) return;

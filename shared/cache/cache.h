@@ -36,6 +36,9 @@ struct cache_verdict {
  *  killed at any point. Blocks: a flock, 5 s at most. Fails: ERR_IO (also when the name belongs to another user),
  *  ERR_NOMEM (also when /dev/shm is full), ERR_BAD_INPUT. Owns: caller, cache_close. */
 enum err_code cache_open(const struct cache_options *opt, struct cache **cache, struct err *err);
+/** cache_is_outdated(cache): was the segment replaced or its header damaged? Looks at most once a second, three system calls. For who
+ *  always has flights under way: let them end, then cache_refresh. */
+int cache_is_outdated(struct cache *cache);
 /** cache_refresh(cache): at most once a second looks whether the segment was replaced or its header damaged, and maps
  *  the new one, whatever its size. Call between units of work; never while a flight is held. Keys, hashes and
  * generations taken before belong to the old one: they fit nothing in the new. When no new one can be mapped the old

@@ -88,7 +88,8 @@ struct cache {
     char name[NAME_MAX + 1];
     unsigned mode;
     unsigned stripe;
-    int64_t look_at_mono_ms; /* when cache_refresh looks next */
+    int64_t look_at_mono_ms; /* when to look next what has become of the segment */
+    int is_outdated;         /* what was seen then, as long as nothing was done about it */
 };
 
 #endif

@@ -302,8 +302,12 @@ static void refresh_looks_at_most_once_a_second(void **state)
     cache_refresh(cache);
     assert_int_equal(cache->segment.inode, old);
     fixture_sleep_us(1050000);
+    assert_true(cache_is_outdated(cache));
+    assert_true(cache_is_outdated(cache)); /* remembered between two looks, and only told */
+    assert_int_equal(cache->segment.inode, old);
     cache_refresh(cache);
     assert_int_not_equal(cache->segment.inode, old);
+    assert_false(cache_is_outdated(cache));
     cache_close(cache);
 }
 
