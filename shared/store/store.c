@@ -76,7 +76,7 @@ static int keep_first(void *arg, struct account *account)
 
     if (found->count++ == 0) {
         *found->out = *account;
-        memset(account, 0, sizeof *account);
+        *account = (struct account){0};
     }
     account_fini(account);
     return found->count < 2;
@@ -85,11 +85,12 @@ static int keep_first(void *arg, struct account *account)
 enum err_code store_find_account(struct store *store, const char *id_text, struct account *account, struct err *err)
 {
     struct account_id forms[3];
-    struct found found = {account, 0};
+    struct found found = {0};
     int count = id_forms(id_text, forms);
     enum err_code rc;
 
-    memset(account, 0, sizeof *account);
+    *account = (struct account){0};
+    found.out = account;
     if (count == 0) return err_set(err, ERR_BAD_INPUT, NULL, "that is no account id");
     rc = store->backend->find_ids(store->state, forms, count, keep_first, &found, err);
     if (rc == ERR_OK && found.count == 0) rc = err_set(err, ERR_NOT_FOUND, NULL, "there is no such account");
@@ -102,7 +103,7 @@ enum err_code store_find_account(struct store *store, const char *id_text, struc
 enum err_code store_scan(struct store *store, const char *platform, const struct account_id *after, int limit,
                          store_account_fn *fn, void *arg, struct store_page *page, struct err *err)
 {
-    memset(page, 0, sizeof *page);
+    *page = (struct store_page){0};
     return store->backend->scan(store->state, platform, after, limit, fn, arg, page, err);
 }
 
@@ -126,7 +127,7 @@ enum err_code store_import(struct store *store, const struct json *doc, int repl
 
 enum err_code store_count(struct store *store, const char *platform, struct store_counts *counts, struct err *err)
 {
-    memset(counts, 0, sizeof *counts);
+    *counts = (struct store_counts){0};
     return store->backend->count(store->state, platform, counts, err);
 }
 

@@ -130,6 +130,8 @@ enum err_code store_mongo_fail(struct mongo_store *s, const bson_error_t *error,
         return err_set(err, ERR_BAD_INPUT, NULL, "MongoDB cannot hold such a document");
     if (now - s->started_mono_ms >= s->timeout_ms / 2) s->not_before_mono_ms = now + HANG_PAUSE_MS;
     disconnect(s);
+    if (error->domain == MONGOC_ERROR_CLIENT && error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE)
+        return err_set(err, ERR_UNAVAILABLE, NULL, "MongoDB refuses the user or the password of [store] uri");
     return err_set(err, ERR_UNAVAILABLE, NULL, "MongoDB cannot be reached: %s", error->message);
 }
 

@@ -73,7 +73,7 @@ static inline void fixture_log_end(void)
 
 static inline void fixture_read_uri(int fd)
 {
-    char text[160];
+    char text[160] = "";
     size_t len = 0;
     struct pollfd ready = {fd, POLLIN, 0};
 
@@ -89,9 +89,11 @@ static inline void fixture_read_uri(int fd)
 
 static inline void fixture_start_server(void)
 {
+    const char *program = getenv("TOKEN_HEALTH_MONGO");
     char listen[32], data[96];
     int out[2];
 
+    if (!program) fail_msg("TOKEN_HEALTH_MONGO names no program");
     assert_int_equal(pipe(out), 0);
     snprintf(listen, sizeof listen, "127.0.0.1:%d", fx.port);
     snprintf(data, sizeof data, "%s/mongo", fx.dir);
@@ -101,7 +103,7 @@ static inline void fixture_start_server(void)
         dup2(out[1], STDOUT_FILENO);
         close(out[0]);
         close(out[1]);
-        execl(getenv("TOKEN_HEALTH_MONGO"), "mongo", "-listen", listen, "-dir", data, (char *)NULL);
+        execl(program, "mongo", "-listen", listen, "-dir", data, (char *)NULL);
         _exit(127);
     }
     close(out[1]);
@@ -115,6 +117,15 @@ static inline void fixture_stop_server(void)
     kill(fx.server, SIGKILL);
     waitpid(fx.server, NULL, 0);
     fx.server = 0;
+}
+
+/** fixture_stop(): the server hangs; it is stopped when this returns. SIGCONT lets it go on. */
+static inline void fixture_stop(void)
+{
+    int status;
+
+    kill(fx.server, SIGSTOP);
+    assert_true(waitpid(fx.server, &status, WUNTRACED) == fx.server && WIFSTOPPED(status));
 }
 
 /** fixture_take_away(): the store is gone for good reasons: server killed, file moved. fixture_bring_back(): as it was. */
@@ -187,6 +198,7 @@ static inline int fixture_teardown(void **state)
 {
     (void)state;
     fixture_log_end();
+    if (fx.server > 0) kill(fx.server, SIGCONT); /* a test that failed may have left it stopped */
     store_close(fx.store);
     fx.store = NULL;
     return 0;

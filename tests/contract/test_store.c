@@ -22,7 +22,7 @@ static void expect_find(const char *id_text, enum err_code expected, const char 
     enum err_code rc = store_find_account(fx.store, id_text, &account, &err);
 
     fixture_expect(rc, expected, &err, id_text);
-    if (rc == ERR_OK) {
+    if (rc == ERR_OK && key_expected) {
         id_key(&account.id, key, sizeof key);
         if (strcmp(key, key_expected) != 0) fail_msg("%s: got %s, expected %s", id_text, key, key_expected);
     }
@@ -398,7 +398,7 @@ static void more_words_than_fit_are_counted_together(void **state)
 static void our_own_documents_are_kept_by_name_exactly(void **state)
 {
     static const char *const texts[] = {"{\"graph.facebook.com\":{\"$calls\":5,\"\":null},\"n\":9007199254740993,\"d\":"
-                                        "0.1,\"e\":1e400,\"u\":\"\xf0\x9f\x98\x80\"}",
+                                        "0.1,\"e\":1e300,\"u\":\"\xf0\x9f\x98\x80\"}",
                                         "[1,2,3]", "\"text\"", "true"};
     struct json *value = NULL;
     struct err err = {0};

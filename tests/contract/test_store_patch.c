@@ -261,75 +261,76 @@ static int ferretdb_refuses(const char *text)
     return text && (strstr(text, "[[") || strstr(text, "a.b"));
 }
 
+static const struct guard_case {
+    const char *held, *wanted; /* NULL: the field is absent; the guard wants it absent or null */
+    int holds;
+} guard_cases[] = {
+    {NULL, NULL, 1},
+    {"null", NULL, 1},
+    {"\"t\"", NULL, 0},
+    {"\"\"", NULL, 0},
+    {"[null]", NULL, 0},
+    {"false", NULL, 0},
+    {"\"t\"", "\"t\"", 1},
+    {"\"T\"", "\"t\"", 0},
+    {"\"tt\"", "\"t\"", 0},
+    {NULL, "\"t\"", 0},
+    {"null", "\"t\"", 0},
+    {"[\"t\"]", "\"t\"", 0},
+    {"\"\"", "\"\"", 1},
+    {"true", "true", 1},
+    {"true", "false", 0},
+    {"1", "true", 0},
+    {"5", "5", 1},
+    {"5.0", "5", 1},
+    {"{\"$numberLong\":\"5\"}", "5", 1},
+    {"5.5", "5", 0},
+    {"\"5\"", "5", 0},
+    {"9007199254740993", "9007199254740993", 1},
+    {"9007199254740993", "9007199254740992", 0},
+    {"0.1", "0.1", 1},
+    {"{\"$date\":\"2026-01-02T03:04:05.678Z\"}", "{\"$date\":\"2026-01-02T03:04:05.678Z\"}", 1},
+    {"{\"$date\":\"2026-01-02T03:04:05.678Z\"}", "{\"$date\":{\"$numberLong\":\"1767323045678\"}}", 1},
+    {"{\"$date\":\"2026-01-02T03:04:05.678Z\"}", "{\"$date\":\"2026-01-02T03:04:05.679Z\"}", 0},
+    {"{\"iv\":\"a\",\"tag\":\"b\",\"kdf\":1}", "{\"iv\":\"a\",\"tag\":\"b\",\"kdf\":1}", 1},
+    {"{\"iv\":\"a\",\"tag\":\"b\",\"kdf\":1}", "{\"kdf\":1,\"tag\":\"b\",\"iv\":\"a\"}", 1},
+    {"{\"iv\":\"a\",\"tag\":\"b\",\"new\":1}", "{\"iv\":\"a\",\"tag\":\"b\"}", 1},
+    {"{\"iv\":\"a\"}", "{\"iv\":\"a\",\"tag\":\"b\"}", 0},
+    {"{\"iv\":\"a\",\"tag\":\"c\"}", "{\"iv\":\"a\",\"tag\":\"b\"}", 0},
+    {"[{\"iv\":\"a\",\"tag\":\"b\"}]", "{\"iv\":\"a\",\"tag\":\"b\"}", 0},
+    {"\"{}\"", "{\"iv\":\"a\"}", 0},
+    {NULL, "{\"iv\":null}", 0},
+    {"{\"a\":1}", "{\"iv\":null}", 1},
+    {"{\"a\":{\"c\":2,\"b\":[1,{\"d\":null}]}}", "{\"a\":{\"b\":[1,{\"d\":null}],\"c\":2}}", 1},
+    {"{\"a\":{\"c\":2,\"b\":[1,2]}}", "{\"a\":{\"b\":[2,1]}}", 0},
+    {"{}", "{}", 1},
+    {"{\"a\":1}", "{}", 0},
+    {"null", "{}", 0},
+    {"[1,2]", "[1,2]", 1},
+    {"[1,2,3]", "[1,2]", 0},
+    {"[[1,2]]", "[1,2]", 0},
+    {"{\"a.b\":1,\"$c\":2}", "{\"a.b\":1,\"$c\":2}", 1},
+    {"{\"a.b\":1,\"$c\":2}", "{\"a.b\":1,\"$c\":3}", 0},
+};
+
 static void a_guard_holds_by_value_and_not_otherwise(void **state)
 {
-    static const struct {
-        const char *held, *wanted; /* NULL: the field is absent; the guard wants it absent or null */
-        int holds;
-    } cases[] = {
-        {NULL, NULL, 1},
-        {"null", NULL, 1},
-        {"\"t\"", NULL, 0},
-        {"\"\"", NULL, 0},
-        {"[null]", NULL, 0},
-        {"false", NULL, 0},
-        {"\"t\"", "\"t\"", 1},
-        {"\"T\"", "\"t\"", 0},
-        {"\"tt\"", "\"t\"", 0},
-        {NULL, "\"t\"", 0},
-        {"null", "\"t\"", 0},
-        {"[\"t\"]", "\"t\"", 0},
-        {"\"\"", "\"\"", 1},
-        {"true", "true", 1},
-        {"true", "false", 0},
-        {"1", "true", 0},
-        {"5", "5", 1},
-        {"5.0", "5", 1},
-        {"{\"$numberLong\":\"5\"}", "5", 1},
-        {"5.5", "5", 0},
-        {"\"5\"", "5", 0},
-        {"9007199254740993", "9007199254740993", 1},
-        {"9007199254740993", "9007199254740992", 0},
-        {"0.1", "0.1", 1},
-        {"{\"$date\":\"2026-01-02T03:04:05.678Z\"}", "{\"$date\":\"2026-01-02T03:04:05.678Z\"}", 1},
-        {"{\"$date\":\"2026-01-02T03:04:05.678Z\"}", "{\"$date\":{\"$numberLong\":\"1767323045678\"}}", 1},
-        {"{\"$date\":\"2026-01-02T03:04:05.678Z\"}", "{\"$date\":\"2026-01-02T03:04:05.679Z\"}", 0},
-        {"{\"iv\":\"a\",\"tag\":\"b\",\"kdf\":1}", "{\"iv\":\"a\",\"tag\":\"b\",\"kdf\":1}", 1},
-        {"{\"iv\":\"a\",\"tag\":\"b\",\"kdf\":1}", "{\"kdf\":1,\"tag\":\"b\",\"iv\":\"a\"}", 1},
-        {"{\"iv\":\"a\",\"tag\":\"b\",\"new\":1}", "{\"iv\":\"a\",\"tag\":\"b\"}", 1},
-        {"{\"iv\":\"a\"}", "{\"iv\":\"a\",\"tag\":\"b\"}", 0},
-        {"{\"iv\":\"a\",\"tag\":\"c\"}", "{\"iv\":\"a\",\"tag\":\"b\"}", 0},
-        {"[{\"iv\":\"a\",\"tag\":\"b\"}]", "{\"iv\":\"a\",\"tag\":\"b\"}", 0},
-        {"\"{}\"", "{\"iv\":\"a\"}", 0},
-        {NULL, "{\"iv\":null}", 0},
-        {"{\"a\":1}", "{\"iv\":null}", 1},
-        {"{\"a\":{\"c\":2,\"b\":[1,{\"d\":null}]}}", "{\"a\":{\"b\":[1,{\"d\":null}],\"c\":2}}", 1},
-        {"{\"a\":{\"c\":2,\"b\":[1,2]}}", "{\"a\":{\"b\":[2,1]}}", 0},
-        {"{}", "{}", 1},
-        {"{\"a\":1}", "{}", 0},
-        {"null", "{}", 0},
-        {"[1,2]", "[1,2]", 1},
-        {"[1,2,3]", "[1,2]", 0},
-        {"[[1,2]]", "[1,2]", 0},
-        {"{\"a.b\":1,\"$c\":2}", "{\"a.b\":1,\"$c\":2}", 1},
-        {"{\"a.b\":1,\"$c\":2}", "{\"a.b\":1,\"$c\":3}", 0},
-    };
 
     (void)state;
     put_document("");
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof guard_cases / sizeof *guard_cases; i++) {
         struct patch p = {0};
         char rest[256] = "", what[256];
 
-        snprintf(what, sizeof what, "held %s, wanted %s", cases[i].held ? cases[i].held : "nothing",
-                 cases[i].wanted ? cases[i].wanted : "nothing");
-        if (fx.is_mongo && ferretdb_refuses(cases[i].held)) continue;
-        if (cases[i].held) snprintf(rest, sizeof rest, "\"encryptedAccessToken\":%s", cases[i].held);
+        snprintf(what, sizeof what, "held %s, wanted %s", guard_cases[i].held ? guard_cases[i].held : "nothing",
+                 guard_cases[i].wanted ? guard_cases[i].wanted : "nothing");
+        if (fx.is_mongo && ferretdb_refuses(guard_cases[i].held)) continue;
+        if (guard_cases[i].held) snprintf(rest, sizeof rest, "\"encryptedAccessToken\":%s", guard_cases[i].held);
         replace_document(rest);
-        guard_json(&p, "encryptedAccessToken", cases[i].wanted);
+        guard_json(&p, "encryptedAccessToken", guard_cases[i].wanted);
         patch_set_string(&p, "tokenHealth.state", "new");
-        update(&p, cases[i].holds ? ERR_OK : ERR_CONFLICT, what);
-        expect_held("tokenHealth.state", cases[i].holds ? "\"new\"" : NULL, what);
+        update(&p, guard_cases[i].holds ? ERR_OK : ERR_CONFLICT, what);
+        expect_held("tokenHealth.state", guard_cases[i].holds ? "\"new\"" : NULL, what);
     }
 }
 
