@@ -1,13 +1,15 @@
 """The demo behind `make run`: a pretend provider, token-health and nginx over a store with 24 accounts of 3 workspaces.
 
-State is in run/. PORT chooses nginx's port (8080), STORE another store than the embedded one."""
+State is in run/ and stays there: keys, the embedded store, logs of the last run; the 24 accounts begin anew each time. PORT chooses
+nginx's port (8080), STORE another store than the embedded one, where nothing but these accounts is replaced."""
+import fcntl
 import hashlib
 import os
-import shutil
 import signal
 import socket
 import sys
 import time
+import urllib.parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
@@ -60,11 +62,13 @@ def registration(number):
 
 
 def fail(text):
-    sys.exit(f"make run: {text}")
+    """One line, whatever the reason brought along: what a program said last is what matters."""
+    lines = [line for line in str(text).splitlines() if line.strip()] or ["no reason is given"]
+    sys.exit(f"make run: {lines[-1].strip()}")
 
 
-def check_port(text):
-    if not text.isdigit() or not 0 < int(text) < 65536:
+def port_of(text):
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
         fail(f"PORT={text}: a port from 1 to 65535 is expected")
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -75,49 +79,103 @@ def check_port(text):
     return int(text)
 
 
-def main():
-    port = check_port(os.environ.get("PORT") or "8080")
-    store = os.environ.get("STORE") or None
-    # A fresh demo each time; accounts in a store of your own are replaced, never removed.
-    shutil.rmtree(RUN, ignore_errors=True)
-    os.makedirs(RUN, mode=0o700)
-    sandbox = Sandbox(BUILD, log=os.path.join(RUN, "sandbox.log"))
-    service = None
+def store_of(text):
+    """None: the embedded one. A MongoDB URI without a database gets one of its own."""
+    if not text:
+        return None
+    parts = urllib.parse.urlsplit(text)
+    if parts.scheme in ("mongodb", "mongodb+srv") and parts.netloc:
+        return urllib.parse.urlunsplit(parts._replace(path="/token_health_demo")) if parts.path in ("", "/") else text
+    if parts.scheme == "sqlite" and parts.path:
+        return text
+    return fail("STORE: mongodb://HOST/DATABASE or sqlite:/PATH is expected")
 
-    def stop(signum, frame):
-        raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
+def lock():
+    """Two demos would share one folder."""
+    os.makedirs(RUN, mode=0o700, exist_ok=True)
+    held = open(os.path.join(RUN, "lock"), "w")
     try:
-        sandbox.start()
-        sandbox.register([registration(n) for n in range(1, 25)])
-        service = Service(RUN, sandbox.url, store=store, port=port, settings={"monitor": {"check_interval": "30m"}})
-        key = service.create_key("demo", "admin")
-        Service.write_private(os.path.join(RUN, "api-key"), key + "\n")
-        service.import_accounts([document(n) for n in range(1, 25)], replace=True)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fail("a demo runs already from this folder; end it first, with Ctrl-C where it was started")
+    return held
+
+
+def read(name):
+    try:
+        with open(os.path.join(RUN, name)) as f:
+            return f.read().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def prepare(sandbox, port, store):
+    """The service, with the 24 accounts as they are at the beginning. Keys and whatever else the store holds stay from the last time."""
+    shm = f"/token-health-demo-{os.getuid()}-{hashlib.sha256(RUN.encode()).hexdigest()[:12]}"
+    for name in ("sandbox", "responder", "monitor", "nginx", "nginx-error"):
+        open(os.path.join(RUN, f"{name}.log"), "w").close()
+    sandbox.start()
+    sandbox.register([registration(n) for n in range(1, 25)])
+    service = Service(RUN, sandbox.url, store=store, port=port, key=read("master-key") or None, settings={"cache": {"name": shm}})
+    service.shm = shm
+    if not (read("api-key") and read("api-keys.json")):
+        Service.write_private(os.path.join(RUN, "api-key"), service.create_key("demo", "admin") + "\n")
+    service.import_accounts([document(n) for n in range(1, 25)], replace=True)
+    return service
+
+
+def greet(service):
+    base = f"http://127.0.0.1:{service.port}/api/instagram/token-health"
+    auth = "-H \"Authorization: Bearer $(cat run/api-key)\""
+    print(f"\ntoken-health runs on http://127.0.0.1:{service.port} (store: {service.store.split('@')[-1]}; state and logs: run/)\n"
+          "Try, from this folder:\n\n"
+          f"  curl -s {auth} {base}/status/workspace-1\n\n"
+          f"  curl -s {auth} -H 'Content-Type: application/json' -d '{{\"workspaceId\":\"workspace-2\"}}' {base}/validate\n\n"
+          f"  curl -si {auth} '{base}/check?workspaceId=workspace-3'\n\n"
+          "Ctrl-C stops everything.", flush=True)
+
+
+def watch(service, sandbox):
+    while True:
+        for name, process in {**service.processes, "sandbox": sandbox.process}.items():
+            if process.poll() is not None:
+                raise AssertionError(f"{name} has ended; see run/{name}.log")
+        time.sleep(0.5)
+
+
+def stop_all(service, sandbox):
+    """A second Ctrl-C must not leave half of it behind."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        if service:
+            service.stop()
+    finally:
+        sandbox.stop()
+
+
+def main():
+    port, store = port_of(os.environ.get("PORT") or "8080"), store_of(os.environ.get("STORE"))
+    if sys.argv[1:] == ["--check"]:  # before anything is built
+        return
+    held = lock()
+    sandbox, service = Sandbox(BUILD, log=os.path.join(RUN, "sandbox.log")), None
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        service = prepare(sandbox, port, store)
         service.start()
         service.start_monitor()
-        base = f"http://127.0.0.1:{port}/api/instagram/token-health"
-        auth = "-H \"Authorization: Bearer $(cat run/api-key)\""
-        print(f"\ntoken-health runs on http://127.0.0.1:{port} (store: {service.store.split('@')[-1]}; state and logs: run/)\n"
-              "Try, from this folder:\n\n"
-              f"  curl -s {auth} {base}/status/workspace-1\n\n"
-              f"  curl -s {auth} -H 'Content-Type: application/json' -d '{{\"workspaceId\":\"workspace-2\"}}' {base}/validate\n\n"
-              f"  curl -si {auth} '{base}/check?workspaceId=workspace-3'\n\n"
-              "Ctrl-C stops everything.", flush=True)
-        while True:
-            for name, process in service.processes.items():
-                if process.poll() is not None:
-                    fail(f"{name} has ended; see run/{name}.log")
-            time.sleep(0.5)
+        greet(service)
+        watch(service, sandbox)
     except KeyboardInterrupt:
         print("\nstopping", flush=True)
     except (AssertionError, OSError) as e:
-        fail(str(e))
+        fail(e)
     finally:
-        if service:
-            service.stop()
-        sandbox.stop()
+        stop_all(service, sandbox)
+        held.close()
 
 
 if __name__ == "__main__":
