@@ -12,9 +12,9 @@ import time
 import unittest
 import urllib.parse
 
-from cases import API, Base, account, sealed, token
+from case import API, ServiceCase, account, sealed, token
 
-class SeedCases(Base):
+class SeedCases(ServiceCase):
     """The faults that applications really have."""
 
     @classmethod
@@ -160,7 +160,7 @@ class SeedCases(Base):
         self.assertTrue(monitor["lastSweep"]["complete"])
 
 
-class BadInput(Base):
+class BadInput(ServiceCase):
     @classmethod
     def seed(cls):
         cls.register(1, "one")
@@ -255,7 +255,7 @@ class BadInput(Base):
         self.assertNotIn("AddressSanitizer", self.service.log("responder"))
 
 
-class Burst(Base):
+class Burst(ServiceCase):
     @classmethod
     def seed(cls):
         cls.register(1, "one", "slow", delay_ms=700)
@@ -284,7 +284,7 @@ class Burst(Base):
         self.assertEqual(self.sandbox.ledger()["calls"], 1)
 
 
-class Concurrency(Base):
+class Concurrency(ServiceCase):
     @classmethod
     def seed(cls):
         for number in range(1, 13):

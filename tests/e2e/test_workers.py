@@ -13,7 +13,7 @@ import time
 import unittest
 
 import fastcgi
-from cases import API, Base, account, sealed, token
+from case import API, ServiceCase, account, sealed, token
 from fastcgi import Connection
 from harness import Service, alive, children, die_with_parent, free_port, stop_process, wait_for
 
@@ -21,18 +21,20 @@ PSS_LIMIT_KB = 12 * 1024
 STALL_S = 10  # limits.h: LIMIT_REQUEST_STALL_S
 
 
-class Workers(Base):
+class Workers(ServiceCase):
     """Without nginx: the tests speak FastCGI themselves. One worker, so that whoever pins it is found out."""
     workers = 1
+    responder = False
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.service.start_responder()
 
     @classmethod
     def seed(cls):
         cls.register(1, "one")
         cls.service.import_accounts([account(1, encryptedAccessToken=sealed("one"))])
-
-    @classmethod
-    def start(cls):
-        cls.service.start_responder()
 
     def setUp(self):
         wait_for(self.answers, 30, "the responder answers")
