@@ -1,24 +1,23 @@
 /* status, validate, fix, clear-cache: the use cases of the API from a shell. */
 #include "base/clock.h"
 #include "ctl.h"
-#include <getopt.h>
 
 struct arguments {
     const char *workspace, *account, *platform;
     int force;
 };
 
-static int read_arguments(int argc, char **argv, struct arguments *a)
+static int read_arguments(struct ctl *ctl, int argc, char **argv, struct arguments *a)
 {
     static const struct option options[] = {{"workspace", required_argument, NULL, 'w'},
                                             {"account", required_argument, NULL, 'a'},
                                             {"platform", required_argument, NULL, 'p'},
                                             {"force", no_argument, NULL, 'f'},
-                                            {NULL, 0, NULL, 0}};
+                                            CTL_OPTIONS};
     int opt;
 
     *a = (struct arguments){.platform = "instagram"};
-    while ((opt = getopt_long(argc, argv, "w:a:p:f", options, NULL)) != -1) {
+    while ((opt = ctl_getopt(ctl, argc, argv, "w:a:p:f" CTL_LETTERS, options)) != -1) {
         if (opt == 'w') a->workspace = optarg;
         if (opt == 'a') a->account = optarg;
         if (opt == 'p') a->platform = optarg;
@@ -30,11 +29,12 @@ static int read_arguments(int argc, char **argv, struct arguments *a)
 
 static void print_line(const struct account_report *r)
 {
-    char checked[CLOCK_ISO_BYTES] = "never";
+    char checked[CLOCK_ISO_BYTES] = "never", username[LIMIT_NAME_BYTES];
     const struct verdict *v = &r->verdict;
 
     if (v->checked_at_ms) clock_format(v->checked_at_ms, checked);
-    printf("%-26s %-20s %-12s %-18s %-18s %s%s%s%s\n", r->id, r->username[0] ? r->username : "-", state_word(v->state),
+    printf("%-26s %-20s %-12s %-18s %-18s %s%s%s%s\n", r->id,
+           r->username[0] ? ctl_printable(r->username, username, sizeof username) : "-", state_word(v->state),
            v->reason == REASON_NONE ? "-" : reason_word(v->reason), action_word(v->action), checked,
            r->fixed ? "  (put right)" : "", v->attempt_reason ? "  last attempt: " : "",
            v->attempt_reason ? reason_word(v->attempt_reason) : "");
@@ -61,7 +61,7 @@ static int print_list(const struct ctl *ctl, const struct report_list *list,
 static int check_platform(struct service *service, const char *platform)
 {
     if (provider_find(service_providers(service), platform)) return 1;
-    fprintf(stderr, "token-healthctl: there is no provider file for the platform \"%s\"\n", platform);
+    ctl_complain("there is no provider file for the platform \"%s\"", platform);
     return 0;
 }
 
@@ -72,7 +72,7 @@ int cmd_status(struct ctl *ctl, int argc, char **argv)
     struct arguments a;
     int status;
 
-    if (!read_arguments(argc, argv, &a) || !a.workspace) return ctl_usage("status");
+    if (!read_arguments(ctl, argc, argv, &a) || !a.workspace) return ctl_usage(ctl);
     if (!ctl_service(ctl) || !check_platform(ctl->service, a.platform)) return EXIT_FAILED;
     if (service_status(ctl->service, a.platform, a.workspace, &list, &err) == ERR_OK)
         status = print_list(ctl, &list, report_to_status_json);
@@ -89,7 +89,7 @@ int cmd_validate(struct ctl *ctl, int argc, char **argv)
     struct arguments a;
     int status;
 
-    if (!read_arguments(argc, argv, &a) || !a.workspace) return ctl_usage("validate");
+    if (!read_arguments(ctl, argc, argv, &a) || !a.workspace) return ctl_usage(ctl);
     if (!ctl_service(ctl) || !check_platform(ctl->service, a.platform)) return EXIT_FAILED;
     if (service_validate(ctl->service, a.platform, a.workspace, a.force, &list, &err) == ERR_OK)
         status = print_list(ctl, &list, report_to_validate_json);
@@ -101,17 +101,19 @@ int cmd_validate(struct ctl *ctl, int argc, char **argv)
 
 int cmd_fix(struct ctl *ctl, int argc, char **argv)
 {
-    struct report_list list = {0};
     struct account_report report = {0};
     struct err err = {0};
     struct arguments a;
+    int status = EXIT_DONE;
 
-    if (!read_arguments(argc, argv, &a) || !a.account) return ctl_usage("fix");
+    if (!read_arguments(ctl, argc, argv, &a) || !a.account) return ctl_usage(ctl);
     if (!ctl_service(ctl) || !check_platform(ctl->service, a.platform)) return EXIT_FAILED;
     if (service_fix(ctl->service, a.platform, a.account, &report, &err) != ERR_OK) return ctl_fail(&err);
-    list.items = &report;
-    list.count = 1;
-    return print_list(ctl, &list, report_to_validate_json);
+    if (ctl->json)
+        status = ctl_print(report_to_validate_json(&report));
+    else
+        print_line(&report);
+    return status == EXIT_DONE && report.verdict.state == STATE_BROKEN ? EXIT_FINDINGS : status;
 }
 
 int cmd_clear_cache(struct ctl *ctl, int argc, char **argv)
@@ -119,37 +121,18 @@ int cmd_clear_cache(struct ctl *ctl, int argc, char **argv)
     struct err err = {0};
     struct arguments a;
 
-    if (!read_arguments(argc, argv, &a)) return ctl_usage("clear-cache");
+    if (!read_arguments(ctl, argc, argv, &a)) return ctl_usage(ctl);
     if (!ctl_service(ctl)) return EXIT_FAILED;
     if (service_clear_cache(ctl->service, a.platform, a.account, &err) != ERR_OK) return ctl_fail(&err);
     if (ctl->json) {
         struct json *j = json_object_new();
 
         json_set(j, "success", json_new_bool(1));
+        json_set(j, "accountId", json_new_string(a.account));
         return ctl_print(j);
     }
     puts(a.account ? "the account's verdict is forgotten" : "all verdicts are forgotten");
     return EXIT_DONE;
-}
-
-/* For people: every number on a line of its own, by its dotted name. */
-static void print_flat(const struct json *j, const char *name)
-{
-    char path[256];
-    const char *key;
-    struct buf text = {0};
-
-    if (json_type(j) == JSON_OBJECT) {
-        for (size_t i = 0; i < json_count(j); i++) {
-            const struct json *member = json_member_at(j, i, &key);
-
-            snprintf(path, sizeof path, "%s%s%s", name, name[0] ? "." : "", key);
-            print_flat(member, path);
-        }
-        return;
-    }
-    if (json_print(j, &text, NULL) == ERR_OK) printf("%-40s %s\n", name, buf_text(&text));
-    buf_free(&text);
 }
 
 int cmd_stats(struct ctl *ctl, int argc, char **argv)
@@ -158,11 +141,8 @@ int cmd_stats(struct ctl *ctl, int argc, char **argv)
     struct err err = {0};
     struct arguments a;
 
-    if (!read_arguments(argc, argv, &a)) return ctl_usage("stats");
+    if (!read_arguments(ctl, argc, argv, &a)) return ctl_usage(ctl);
     if (!ctl_service(ctl)) return EXIT_FAILED;
     if (service_stats(ctl->service, a.platform, &stats, &err) != ERR_OK) return ctl_fail(&err);
-    if (ctl->json) return ctl_print(stats);
-    print_flat(stats, "");
-    json_free(stats);
-    return EXIT_DONE;
+    return ctl_show(ctl, stats);
 }

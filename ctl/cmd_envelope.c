@@ -1,7 +1,6 @@
 #include "ctl.h"
 #include "token/crypto.h"
 #include "token/keyring.h"
-#include <errno.h>
 #include <string.h>
 
 static struct json *envelope_json(const struct envelope *env, const char *kid, const struct secret *token,
@@ -33,7 +32,7 @@ static const char *format_of(const char *text)
     return *text == '"' ? "JSON string" : "prefixed text";
 }
 
-static int check(struct ctl *ctl, FILE *stream)
+static int check(const struct ctl *ctl, FILE *stream)
 {
     struct buf text = {0};
     struct envelope env = {0};
@@ -54,7 +53,7 @@ static int check(struct ctl *ctl, FILE *stream)
         kid = NULL;
     j = envelope_json(&env, kid, &token, &err);
     json_set(j, "format", json_new_string(format_of(buf_text(&text))));
-    status = ctl_print(j);
+    status = ctl_show(ctl, j);
     if (status == EXIT_DONE && !kid) status = EXIT_FINDINGS;
 out:
     secret_free(&token);
@@ -65,17 +64,13 @@ out:
 
 int cmd_envelope(struct ctl *ctl, int argc, char **argv)
 {
-    FILE *stream = stdin;
-    int status;
+    FILE *stream;
+    int status = EXIT_FAILED;
 
-    if (argc < 2 || argc > 3 || strcmp(argv[1], "check") != 0) return ctl_usage("envelope");
-    if (!ctl_service(ctl)) return EXIT_FAILED;
-    if (argc == 3 && strcmp(argv[2], "-") != 0) stream = fopen(argv[2], "re");
-    if (!stream) {
-        fprintf(stderr, "token-healthctl: %s: %s\n", argv[2], strerror(errno));
-        return EXIT_FAILED;
-    }
-    status = check(ctl, stream);
-    if (stream != stdin) fclose(stream);
+    if (argc < 2 || strcmp(argv[1], "check") != 0) return ctl_usage(ctl);
+    if (!ctl_no_options(ctl, argc - 1, argv + 1) || argc - 1 - optind > 1) return ctl_usage(ctl);
+    if (!ctl_open(argv[1 + optind], &stream)) return EXIT_FAILED;
+    if (ctl_service(ctl)) status = check(ctl, stream);
+    ctl_close(stream);
     return status;
 }

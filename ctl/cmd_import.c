@@ -1,6 +1,5 @@
 #include "ctl.h"
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,25 +10,32 @@ struct import {
     int64_t line, created, replaced, refused;
 };
 
-/* A bad line is said and passed over: it must not keep the good ones out. */
+static void refuse(struct import *im, const struct err *why)
+{
+    im->refused++;
+    ctl_complain("%s:%lld: %s%s%s", im->name, (long long)im->line, why->place, why->place[0] ? ": " : "", why->text);
+}
+
+/* A bad line is said and passed over: it must not keep the good ones out. Only a store that is away or full ends it all. */
 static enum err_code import_line(struct import *im, const char *text, size_t len)
 {
     struct json *doc = NULL;
     struct err err = {0};
     int created = 0;
-    enum err_code rc = json_parse(text, len, &doc, &err);
+    enum err_code rc = len <= LIMIT_IMPORT_LINE_BYTES
+                           ? json_parse(text, len, &doc, &err)
+                           : err_set(&err, ERR_TOO_LARGE, NULL, "longer than %d bytes", LIMIT_IMPORT_LINE_BYTES);
 
     if (rc == ERR_OK) rc = account_check_import(doc, &err);
     if (rc == ERR_OK) rc = store_import(im->store, doc, im->replace, &created, &err);
     json_free(doc);
-    if (rc == ERR_OK) {
-        im->created += created;
-        im->replaced += !created;
-        return ERR_OK;
+    if (rc != ERR_OK) {
+        refuse(im, &err);
+        return rc == ERR_UNAVAILABLE || rc == ERR_NOSPACE ? rc : ERR_OK;
     }
-    im->refused++;
-    fprintf(stderr, "%s:%lld: %s%s%s\n", im->name, (long long)im->line, err.place, err.place[0] ? ": " : "", err.text);
-    return rc == ERR_UNAVAILABLE || rc == ERR_NOSPACE ? rc : ERR_OK;
+    im->created += created;
+    im->replaced += !created;
+    return ERR_OK;
 }
 
 static enum err_code import_stream(struct import *im, FILE *stream)
@@ -40,22 +46,23 @@ static enum err_code import_stream(struct import *im, FILE *stream)
     enum err_code rc = ERR_OK;
 
     while (rc == ERR_OK && (len = getline(&line, &cap, stream)) >= 0) {
+        size_t used = (size_t)len;
+
         im->line++;
-        if (len && line[len - 1] == '\n') len--;
-        if (len == 0) continue;
-        if (len > LIMIT_IMPORT_LINE_BYTES) {
-            fprintf(stderr, "%s:%lld: longer than %d bytes\n", im->name, (long long)im->line, LIMIT_IMPORT_LINE_BYTES);
-            im->refused++;
-            continue;
-        }
-        rc = import_line(im, line, (size_t)len);
+        while (used && (line[used - 1] == '\n' || line[used - 1] == '\r'))
+            used--;
+        if (used) rc = import_line(im, line, used);
         secret_wipe(line, (size_t)len);
+    }
+    if (rc == ERR_OK && ferror(stream)) {
+        ctl_complain("%s: %s", im->name, strerror(errno));
+        rc = ERR_IO;
     }
     free(line);
     return rc;
 }
 
-static int say(const struct ctl *ctl, const struct import *im)
+static int tell(const struct ctl *ctl, const struct import *im)
 {
     struct json *j;
 
@@ -71,35 +78,33 @@ static int say(const struct ctl *ctl, const struct import *im)
     return ctl_print(j);
 }
 
+static int import_all(struct ctl *ctl, struct import *im, FILE *stream)
+{
+    enum err_code rc;
+    int status;
+
+    if (!ctl_service(ctl)) return EXIT_FAILED;
+    im->store = service_store(ctl->service);
+    rc = import_stream(im, stream);
+    status = tell(ctl, im);
+    return rc != ERR_OK || im->refused ? EXIT_FAILED : status;
+}
+
 int cmd_import(struct ctl *ctl, int argc, char **argv)
 {
-    static const struct option options[] = {{"replace", no_argument, NULL, 'r'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"replace", no_argument, NULL, 'r'}, CTL_OPTIONS};
     struct import im = {.name = "standard input"};
-    FILE *stream = stdin;
-    enum err_code rc;
+    FILE *stream;
     int opt, status;
 
-    while ((opt = getopt_long(argc, argv, "r", options, NULL)) != -1) {
-        if (opt == '?') return ctl_usage("import");
+    while ((opt = ctl_getopt(ctl, argc, argv, "r" CTL_LETTERS, options)) != -1) {
+        if (opt == '?') return ctl_usage(ctl);
         im.replace = 1;
     }
-    if (argc - optind > 1) return ctl_usage("import");
-    if (argc > optind && strcmp(argv[optind], "-") != 0) {
-        im.name = argv[optind];
-        stream = fopen(im.name, "re");
-        if (!stream) {
-            fprintf(stderr, "token-healthctl: %s: %s\n", im.name, strerror(errno));
-            return EXIT_FAILED;
-        }
-    }
-    rc = ctl_service(ctl) ? ERR_OK : ERR_CONFIG;
-    if (rc == ERR_OK) {
-        im.store = service_store(ctl->service);
-        rc = import_stream(&im, stream);
-        status = say(ctl, &im);
-    } else {
-        status = EXIT_FAILED;
-    }
-    if (stream != stdin) fclose(stream);
-    return rc != ERR_OK || im.refused ? EXIT_FAILED : status;
+    if (argc - optind > 1) return ctl_usage(ctl);
+    if (!ctl_open(argv[optind], &stream)) return EXIT_FAILED;
+    if (stream != stdin) im.name = argv[optind];
+    status = import_all(ctl, &im, stream);
+    ctl_close(stream);
+    return status;
 }

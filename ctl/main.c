@@ -1,7 +1,8 @@
 #include "base/log.h"
 #include "base/secret.h"
+#include "base/version.h"
 #include "ctl.h"
-#include <getopt.h>
+#include <errno.h>
 #include <string.h>
 
 static const struct command {
@@ -16,56 +17,77 @@ static const struct command {
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
+static const struct command *find_command(const char *name)
+{
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        if (!strcmp(commands[i].name, name)) return &commands[i];
+    return NULL;
+}
+
 static void print_usage(FILE *to)
 {
     fputs("Usage: token-healthctl [--config FILE] [--json] COMMAND …\n"
           "  -c, --config FILE  configuration (default /etc/token-health/token-health.conf)\n"
-          "  -j, --json         JSON on standard output\n"
-          "Exit: 0 done, 1 failed, 2 wrong usage, 3 done, and something needs attention\n\n",
+          "  -j, --json         JSON on standard output; also after the command\n"
+          "  -V, --version      print the version\n"
+          "  -h, --help         print this; after a command: how it is used\n\n",
           to);
     for (int i = 0; i < COMMAND_COUNT; i++)
         fprintf(to, "  %s %s\n      %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+    fputs("\nExit status:\n", to);
+#define EXIT(name, number, meaning) fprintf(to, "  %d  %s\n", number, meaning);
+#include "exit.def"
+#undef EXIT
 }
 
-int ctl_usage(const char *command)
+int ctl_usage(const struct ctl *ctl)
 {
-    for (int i = 0; i < COMMAND_COUNT; i++)
-        if (!strcmp(commands[i].name, command))
-            fprintf(stderr, "Usage: token-healthctl %s %s\n", command, commands[i].arguments);
-    return EXIT_USAGE;
+    const struct command *command = find_command(ctl->command);
+    FILE *to = ctl->help ? stdout : stderr;
+
+    fprintf(to, "Usage: token-healthctl %s %s\n", command->name, command->arguments);
+    if (ctl->help) fprintf(to, "  %s\n", command->help);
+    return ctl->help ? EXIT_DONE : EXIT_USAGE;
+}
+
+static int asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return 1;
+    return 0;
 }
 
 static int run(struct ctl *ctl, int argc, char **argv)
 {
+    const struct command *command = find_command(argv[0]);
     struct err err = {0};
 
-    for (int i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(commands[i].name, argv[0]) != 0) continue;
-        if (commands[i].needs_config && config_load(ctl->config_path, &ctl->cfg, &err) != ERR_OK) return ctl_fail(&err);
-        if (ctl->cfg) log_setup(LOG_WARN, (enum log_format)ctl->cfg->log_format);
-        optind = 0;
-        return commands[i].run(ctl, argc, argv);
+    if (!command) {
+        ctl_complain("there is no command \"%s\"; --help lists them", argv[0]);
+        return EXIT_USAGE;
     }
-    fprintf(stderr, "token-healthctl: there is no command \"%s\"; --help lists them\n", argv[0]);
-    return EXIT_USAGE;
+    ctl->command = command->name;
+    ctl->help = asks_for_help(argc, argv);
+    if (ctl->help) return ctl_usage(ctl);
+    if (command->needs_config && config_load(ctl->config_path, &ctl->cfg, &err) != ERR_OK) return ctl_fail(&err);
+    if (ctl->cfg) log_setup(LOG_WARN, (enum log_format)ctl->cfg->log_format);
+    optind = 0;
+    return command->run(ctl, argc, argv);
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"version", no_argument, NULL, 'V'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"version", no_argument, NULL, 'V'}, CTL_OPTIONS};
     struct ctl ctl = {.config_path = "/etc/token-health/token-health.conf"};
     int opt, status;
 
     secret_harden_process();
     log_setup(LOG_WARN, LOG_FORMAT_TEXT);
-    while ((opt = getopt_long(argc, argv, "+c:jVh", options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "+c:V" CTL_LETTERS, options, NULL)) != -1) {
         if (opt == 'c') ctl.config_path = optarg;
         if (opt == 'j') ctl.json = 1;
-        if (opt == 'V') return puts("token-healthctl 0.1.0") < 0;
+        if (opt == 'V') return puts("token-healthctl " TOKEN_HEALTH_VERSION) < 0;
         if (opt == 'h') return print_usage(stdout), EXIT_DONE;
         if (opt == '?') return print_usage(stderr), EXIT_USAGE;
     }
@@ -73,5 +95,6 @@ int main(int argc, char **argv)
     status = run(&ctl, argc - optind, argv + optind);
     service_close(ctl.service);
     config_free(ctl.cfg);
-    return status;
+    if (fflush(stdout) == 0) return status;
+    return ctl_complain("standard output: %s", strerror(errno));
 }

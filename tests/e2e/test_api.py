@@ -76,7 +76,7 @@ class SeedCases(ServiceCase):
         doc = self.stored(3)
         self.assertNotIn("accessToken", doc)
         self.assertNotIn(token("plain"), json.dumps(doc))
-        checked = self.service.ctl("envelope", "check", stdin=json.dumps(doc["encryptedAccessToken"]))
+        checked = self.service.ctl("--json", "envelope", "check", stdin=json.dumps(doc["encryptedAccessToken"]))
         self.assertEqual(json.loads(checked.stdout)["tokenSha256"], hashlib.sha256(token("plain").encode()).hexdigest())
 
     def test_e_json_text_envelope_is_read(self):
