@@ -2,15 +2,18 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/secret.h"
+#include <arpa/inet.h>
 #include <curl/curl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
-/* A call under way, or one kept for the next. */
+/* A call. Its easy handle holds the whole request, and goes with the call: one that is kept for the next would keep what it received. */
 struct call {
-    struct call *next; /* in the list of free ones or of those under way */
+    struct call *next; /* in the list of those that wait or of those under way */
     struct http_client *client;
     CURL *easy;
     struct curl_slist *headers;
@@ -18,22 +21,20 @@ struct call {
     struct buf header_text; /* NUL-separated names and values */
     size_t header_at[2 * HTTP_ANSWER_HEADERS_MAX];
     int header_count;
-    int too_large;
-    int not_allowed;
-    int refused; /* by policy, before anything was sent */
-    int plain_http;
-    char detail[CURL_ERROR_SIZE];
+    int is_plain, is_refused; /* http; refused by policy, never given to curl */
+    int too_large, not_allowed, head_ended;
     int64_t started_mono_ms;
     http_done_fn *done;
     void *arg;
 };
 
+/* The queue is ours: in curl's own, a call's time to connect runs out while it waits for its turn. */
 struct http_client {
     CURLM *multi;
     struct http_options options;
     char *ca_file, *user_agent;
-    struct call *active, *idle;
-    int inflight;
+    struct call *active, *waiting, **waiting_end;
+    int active_count, inflight;
 };
 
 /* curl's memory is wiped when it is given back: it holds request headers with tokens. */
@@ -45,65 +46,6 @@ static int init_curl(void)
         ready = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, secret_heap_free, secret_heap_realloc, strdup,
                                      calloc) == CURLE_OK;
     return ready;
-}
-
-/* ---- plain data ---- */
-
-const char *http_outcome_name(enum http_outcome outcome)
-{
-    static const char *const names[] = {"answered",    "connection refused", "DNS failure",      "timed out",
-                                        "TLS failure", "broken connection",  "answer too large", "not allowed"};
-
-    return (unsigned)outcome < sizeof names / sizeof *names ? names[outcome] : "unknown";
-}
-
-void http_request_fini(struct http_request *req)
-{
-    buf_free(&req->url);
-    buf_free(&req->body);
-    for (int i = 0; i < HTTP_HEADERS_MAX; i++)
-        buf_free(&req->headers[i]);
-    req->header_count = 0;
-}
-
-const char *http_answer_header(const struct http_answer *answer, const char *name)
-{
-    for (int i = 0; i < answer->header_count; i++)
-        if (!strcasecmp(answer->headers[i].name, name)) return answer->headers[i].value;
-    return NULL;
-}
-
-static int is_loopback_host(const char *host)
-{
-    unsigned a, b, c, d;
-    char end;
-
-    if (!strcasecmp(host, "localhost") || !strcmp(host, "[::1]") || !strcmp(host, "::1")) return 1;
-    return sscanf(host, "%3u.%3u.%3u.%3u%c", &a, &b, &c, &d, &end) == 4 && a == 127 && b < 256 && c < 256 && d < 256;
-}
-
-enum err_code http_url_check(const char *url, struct err *err)
-{
-    CURLU *parts = curl_url();
-    char *scheme = NULL, *host = NULL, *user = NULL;
-    enum err_code rc = ERR_OK;
-
-    for (const char *p = url; *p; p++)
-        if ((unsigned char)*p <= 0x20 || *p == 0x7f)
-            rc = err_set(err, ERR_BAD_INPUT, NULL, "a URL with white space or control characters");
-    if (rc == ERR_OK && (!parts || curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK ||
-                         curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-                         curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK))
-        rc = err_set(err, ERR_BAD_INPUT, NULL, "not a URL");
-    if (rc == ERR_OK && curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_OK)
-        rc = err_set(err, ERR_BAD_INPUT, NULL, "a URL with a user in it");
-    if (rc == ERR_OK && strcmp(scheme, "https") != 0 && !(strcmp(scheme, "http") == 0 && is_loopback_host(host)))
-        rc = err_set(err, ERR_BAD_INPUT, NULL, "only https is allowed, and http to this host itself (loopback)");
-    curl_free(scheme);
-    curl_free(host);
-    curl_free(user);
-    curl_url_cleanup(parts);
-    return rc;
 }
 
 /* ---- callbacks of curl ---- */
@@ -121,82 +63,88 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     return call->body.failed ? 0 : len;
 }
 
+/* NUL-terminated, white space around it cut off. */
+static void keep_text(struct buf *out, const char *data, size_t len)
+{
+    while (len > 0 && (*data == ' ' || *data == '\t')) {
+        data++;
+        len--;
+    }
+    while (len > 0 && strchr(" \t\r\n", data[len - 1]))
+        len--;
+    buf_put(out, data, len);
+    buf_put(out, "", 1);
+}
+
 static size_t on_header(char *data, size_t size, size_t count, void *arg)
 {
     struct call *call = arg;
     size_t len = size * count;
     const char *colon = memchr(data, ':', len);
-    size_t name_len = colon ? (size_t)(colon - data) : 0, from = name_len + 1, to = len;
 
     if (len >= 5 && !strncasecmp(data, "HTTP/", 5)) { /* a new answer, after 100 Continue */
         buf_reset(&call->header_text);
         call->header_count = 0;
+        call->head_ended = 0;
+        return len;
     }
+    if (len && strchr("\r\n", *data)) call->head_ended = 1;
     if (!colon || call->header_count == HTTP_ANSWER_HEADERS_MAX) return len;
-    while (from < to && (data[from] == ' ' || data[from] == '\t'))
-        from++;
-    while (to > from && strchr(" \t\r\n", data[to - 1]))
-        to--;
+    if (call->header_text.len + len > LIMIT_PROVIDER_HEADER_BYTES) {
+        call->too_large = 1;
+        return 0;
+    }
     call->header_at[2 * call->header_count] = call->header_text.len;
-    buf_put(&call->header_text, data, name_len);
-    buf_put(&call->header_text, "", 1);
+    keep_text(&call->header_text, data, (size_t)(colon - data));
     call->header_at[2 * call->header_count + 1] = call->header_text.len;
-    buf_put(&call->header_text, data + from, to - from);
-    buf_put(&call->header_text, "", 1);
+    keep_text(&call->header_text, colon + 1, len - (size_t)(colon + 1 - data));
     if (!call->header_text.failed) call->header_count++;
     return len;
 }
 
-/* Names can be made to point anywhere: what counts is the address that was connected to. */
-static int on_connected(void *arg, char *peer, char *local, int peer_port, int local_port)
+static int is_loopback_address(const struct sockaddr *address)
+{
+    const struct sockaddr_in *v4 = (const void *)address;
+    const struct sockaddr_in6 *v6 = (const void *)address;
+
+    if (address->sa_family == AF_INET) return ntohl(v4->sin_addr.s_addr) >> 24U == 127;
+    return address->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+/* Names can be made to point anywhere: what counts is the address. Asked before the first packet. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct call *call = arg;
 
-    (void)local, (void)peer_port, (void)local_port;
-    if (!call->plain_http || is_loopback_host(peer)) return CURL_PREREQFUNC_OK;
+    (void)purpose;
+    if (!call->is_plain || is_loopback_address(&address->addr))
+        return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     call->not_allowed = 1;
-    return CURL_PREREQFUNC_ABORT;
+    return CURL_SOCKET_BAD;
 }
 
 /* ---- calls ---- */
 
-static void call_reset(struct call *call)
-{
-    curl_slist_free_all(call->headers);
-    call->headers = NULL;
-    buf_free(&call->body);
-    buf_free(&call->header_text);
-    call->header_count = 0;
-    call->too_large = call->not_allowed = 0;
-    call->detail[0] = '\0';
-}
-
 static void call_free(struct call *call)
 {
     if (!call) return;
-    call_reset(call);
     curl_easy_cleanup(call->easy);
+    curl_slist_free_all(call->headers);
+    buf_free(&call->body);
+    buf_free(&call->header_text);
     free(call);
 }
 
 static struct call *call_new(struct http_client *client)
 {
-    struct call *call = client->idle;
+    struct call *call = calloc(1, sizeof *call);
 
-    if (call) {
-        client->idle = call->next;
-        curl_easy_reset(call->easy);
-        return call;
-    }
-    call = calloc(1, sizeof *call);
     if (!call) return NULL;
     call->client = client;
     call->easy = curl_easy_init();
-    if (!call->easy) {
-        free(call);
-        return NULL;
-    }
-    return call;
+    if (call->easy) return call;
+    free(call);
+    return NULL;
 }
 
 static int add_headers(struct call *call, const struct http_request *req)
@@ -211,34 +159,60 @@ static int add_headers(struct call *call, const struct http_request *req)
     return 1;
 }
 
-static void call_setup(struct call *call, const struct http_request *req)
+/* A line break in a header would begin another one. */
+static int headers_are_clean(const struct http_request *req)
 {
-    const struct http_client *client = call->client;
+    for (int i = 0; i < req->header_count; i++) {
+        const struct buf *header = &req->headers[i];
+
+        if (strlen(buf_text(header)) != header->len) return 0;
+        for (size_t at = 0; at < header->len; at++)
+            if ((unsigned char)header->data[at] < 0x20 || header->data[at] == 0x7f) return 0;
+    }
+    return 1;
+}
+
+/* Where a call goes, and that nothing of the environment changes that: no proxy, no netrc, no redirect, no other protocol. */
+static void set_destination(const struct call *call, const struct http_request *req)
+{
     CURL *easy = call->easy;
 
     curl_easy_setopt(easy, CURLOPT_URL, buf_text(&req->url));
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, call->plain_http ? "http" : "https");
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, call->is_plain ? "http" : "https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (client->ca_file) curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file);
-    if (call->plain_http) curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)client->options.connect_timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)client->options.total_timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, client->user_agent);
+    if (!call->client->ca_file) return;
+    curl_easy_setopt(easy, CURLOPT_CAINFO, call->client->ca_file);
+    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* else the system's certificates would count beside it */
+}
+
+static void set_request(struct call *call, const struct http_request *req)
+{
+    CURL *easy = call->easy;
+
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, call->client->user_agent);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+    if (req->user_password.len) {
+        curl_easy_setopt(easy, CURLOPT_USERPWD, buf_text(&req->user_password));
+        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L); /* a connection that is kept keeps the password */
+    }
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
-    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
-    curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->detail);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    /* Over HTTP/2 one broken connection would break all calls, and its library keeps headers in memory of its own. */
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     if (!strcmp(req->method, "POST")) {
+        /* On a connection that was used before, curl sends again what got no answer; a refresh token may be single-use. */
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)req->body.len);
         curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, buf_text(&req->body));
     } else if (strcmp(req->method, "GET") != 0) {
@@ -246,43 +220,47 @@ static void call_setup(struct call *call, const struct http_request *req)
     }
 }
 
+static void set_times(const struct call *call, int64_t left_ms)
+{
+    curl_easy_setopt(call->easy, CURLOPT_NOSIGNAL, 1L);
+    /* A resolver that hangs is a thread that hangs; curl would wait for it after the time is up, and all calls with it. */
+    curl_easy_setopt(call->easy, CURLOPT_QUICK_EXIT, 1L);
+    curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)call->client->options.connect_timeout_ms);
+    curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)left_ms);
+}
+
 enum err_code http_start(struct http_client *client, const struct http_request *req, http_done_fn *done, void *arg,
                          struct err *err)
 {
     struct call *call = call_new(client);
 
-    if (!call) return err_set(err, ERR_NOMEM, NULL, "no memory for a provider call");
+    if (!call || !add_headers(call, req)) {
+        call_free(call);
+        return err_set(err, ERR_NOMEM, NULL, "no memory for a provider call");
+    }
     call->done = done;
     call->arg = arg;
-    call->plain_http = !strncasecmp(buf_text(&req->url), "http:", 5);
-    call->refused = http_url_check(buf_text(&req->url), NULL) != ERR_OK;
-    call->not_allowed = call->refused;
+    call->is_plain = !strncasecmp(buf_text(&req->url), "http:", 5);
+    call->is_refused = http_url_check(buf_text(&req->url), NULL) != ERR_OK || !headers_are_clean(req);
     call->started_mono_ms = clock_mono_ms();
-    if (!add_headers(call, req)) goto fail;
-    if (!call->refused) {
-        call_setup(call, req);
-        if (curl_multi_add_handle(client->multi, call->easy) != CURLM_OK) goto fail;
-    }
-    call->next = client->active;
-    client->active = call;
+    set_destination(call, req);
+    set_request(call, req);
+    *client->waiting_end = call;
+    client->waiting_end = &call->next;
     client->inflight++;
     return ERR_OK;
-fail:
-    call_free(call);
-    return err_set(err, ERR_NOMEM, NULL, "no memory for a provider call");
 }
 
 static enum http_outcome outcome_of(const struct call *call, CURLcode code)
 {
-    if (call->not_allowed) return HTTP_NOT_ALLOWED;
+    if (call->is_refused) return HTTP_NOT_ALLOWED;
     if (call->too_large) return HTTP_TOO_LARGE;
     switch (code) {
-    case CURLE_OK:
-        return HTTP_ANSWERED;
+    case CURLE_OK: /* curl takes a connection that ends within the head for an answer */
+        return call->head_ended ? HTTP_ANSWERED : HTTP_BROKEN;
     case CURLE_COULDNT_CONNECT:
-        return HTTP_REFUSED;
+        return call->not_allowed ? HTTP_NOT_ALLOWED : HTTP_REFUSED;
     case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
         return HTTP_DNS_FAILED;
     case CURLE_OPERATION_TIMEDOUT:
         return HTTP_TIMED_OUT;
@@ -298,86 +276,106 @@ static enum http_outcome outcome_of(const struct call *call, CURLcode code)
     }
 }
 
-static void unlink_call(struct call *call)
-{
-    for (struct call **at = &call->client->active; *at; at = &(*at)->next)
-        if (*at == call) {
-            *at = call->next;
-            break;
-        }
-    call->client->inflight--;
-}
-
-/* The call goes back to the pool only after ${done}, which may start new ones. */
+/* Ends a call that is in no list any more. */
 static void finish(struct call *call, CURLcode code)
 {
-    struct http_answer answer = {.outcome = outcome_of(call, code), .body = "", .header_count = call->header_count};
+    struct http_answer answer = {.outcome = outcome_of(call, code), .body = ""};
     long status = 0;
 
-    unlink_call(call);
+    call->client->inflight--;
+    answer.elapsed_ms = clock_mono_ms() - call->started_mono_ms;
     if (answer.outcome == HTTP_ANSWERED) {
         curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
         answer.status = (int)status;
         answer.body = buf_text(&call->body);
         answer.body_len = call->body.len;
-    }
-    for (int i = 0; i < call->header_count; i++) {
-        answer.headers[i].name = buf_text(&call->header_text) + call->header_at[2 * i];
-        answer.headers[i].value = buf_text(&call->header_text) + call->header_at[2 * i + 1];
-    }
-    snprintf(answer.detail, sizeof answer.detail, "%s",
-             answer.outcome == HTTP_ANSWERED ? "" : curl_easy_strerror(code));
-    answer.elapsed_ms = clock_mono_ms() - call->started_mono_ms;
-    call->done(call->arg, &answer);
-    call_reset(call);
-    call->next = call->client->idle;
-    call->client->idle = call;
-}
-
-/* Calls that policy refuses were never given to curl; their callback must not run from http_start. */
-static void finish_refused(struct http_client *client)
-{
-    struct call *call = client->active;
-
-    while (call) {
-        if (call->refused) {
-            finish(call, CURLE_URL_MALFORMAT);
-            call = client->active; /* the callback may have started others */
-        } else {
-            call = call->next;
+        answer.header_count = call->header_count;
+        for (int i = 0; i < call->header_count; i++) {
+            answer.headers[i].name = buf_text(&call->header_text) + call->header_at[2 * i];
+            answer.headers[i].value = buf_text(&call->header_text) + call->header_at[2 * i + 1];
         }
+    } else if (call->is_refused) {
+        snprintf(answer.detail, sizeof answer.detail, "the URL or a header is not allowed");
+    } else {
+        snprintf(answer.detail, sizeof answer.detail, "%s", curl_easy_strerror(code));
     }
+    call->done(call->arg, &answer);
+    call_free(call);
 }
 
-static void read_finished(struct http_client *client)
+/* ---- running ---- */
+
+/* Those that wait get the places that are free, in their order; gives how many came to their end by that. */
+static int start_waiting(struct http_client *client)
+{
+    int finished = 0;
+
+    while (client->waiting && client->active_count < client->options.max_connections) {
+        struct call *call = client->waiting;
+        int64_t left_ms = client->options.total_timeout_ms - (clock_mono_ms() - call->started_mono_ms);
+        CURLcode failure = left_ms <= 0 ? CURLE_OPERATION_TIMEDOUT : CURLE_OK;
+
+        client->waiting = call->next;
+        if (!client->waiting) client->waiting_end = &client->waiting;
+        set_times(call, left_ms);
+        if (failure == CURLE_OK && !call->is_refused && curl_multi_add_handle(client->multi, call->easy) != CURLM_OK)
+            failure = CURLE_OUT_OF_MEMORY;
+        if (failure != CURLE_OK || call->is_refused) {
+            finish(call, failure);
+            finished++;
+            continue;
+        }
+        call->next = client->active;
+        client->active = call;
+        client->active_count++;
+    }
+    return finished;
+}
+
+static void end_active(struct call *call)
+{
+    struct call **at = &call->client->active;
+
+    while (*at != call)
+        at = &(*at)->next;
+    *at = call->next;
+    call->client->active_count--;
+    curl_multi_remove_handle(call->client->multi, call->easy);
+}
+
+static int read_finished(struct http_client *client)
 {
     CURLMsg *msg;
-    int left;
+    int left, finished = 0;
 
     while ((msg = curl_multi_info_read(client->multi, &left))) {
         struct call *call = NULL;
         CURLcode code = msg->data.result;
-        CURL *easy = msg->easy_handle;
 
         if (msg->msg != CURLMSG_DONE) continue;
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
-        curl_multi_remove_handle(client->multi, easy);
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+        end_active(call);
         finish(call, code);
+        finished++;
     }
+    return finished;
+}
+
+static int step(struct http_client *client)
+{
+    int finished = start_waiting(client), running;
+
+    curl_multi_perform(client->multi, &running);
+    return finished + read_finished(client);
 }
 
 int http_run(struct http_client *client, int wait_ms)
 {
-    int running = 0;
-
     if (client->inflight == 0) return 0;
-    finish_refused(client);
-    curl_multi_perform(client->multi, &running);
-    if (running == client->inflight && running > 0 && wait_ms > 0) {
+    if (step(client) == 0 && wait_ms > 0) {
         curl_multi_poll(client->multi, NULL, 0, wait_ms, NULL);
-        curl_multi_perform(client->multi, &running);
+        step(client);
     }
-    read_finished(client);
     return client->inflight;
 }
 
@@ -393,11 +391,11 @@ enum err_code http_client_new(const struct http_options *options, struct http_cl
     *client = NULL;
     if (!init_curl() || !(c = calloc(1, sizeof *c))) goto fail;
     c->options = *options;
+    c->waiting_end = &c->waiting;
     c->user_agent = strdup(options->user_agent ? options->user_agent : "token-health");
     c->ca_file = options->ca_file ? strdup(options->ca_file) : NULL;
     c->multi = curl_multi_init();
     if (!c->user_agent || !c->multi || (options->ca_file && !c->ca_file)) goto fail;
-    curl_multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)options->max_connections);
     curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)options->max_connections);
     *client = c;
     return ERR_OK;
@@ -408,16 +406,15 @@ fail:
 
 void http_client_free(struct http_client *client)
 {
-    struct call *next;
+    struct call *call;
 
     if (!client) return;
-    for (struct call *call = client->active; call; call = next) {
-        next = call->next;
-        if (!call->refused) curl_multi_remove_handle(client->multi, call->easy);
+    while ((call = client->active)) {
+        end_active(call);
         call_free(call);
     }
-    for (struct call *call = client->idle; call; call = next) {
-        next = call->next;
+    while ((call = client->waiting)) {
+        client->waiting = call->next;
         call_free(call);
     }
     curl_multi_cleanup(client->multi);

@@ -1,6 +1,7 @@
-/* HTTP client: many calls at once on one curl multi handle. HTTPS verified; http only to loopback
- * (checked on the address actually connected to); no redirects; bounded times and body. Knows nothing
- * of tokens or platforms. The only file that includes curl. */
+/* HTTP client: many calls at once on one curl multi handle. HTTPS verified; http only to loopback (checked by name and by
+ * address, before a packet is sent); no redirects; bounded times and body. What the environment says of proxies is ignored, as is
+ * .netrc: a token goes to its provider and nowhere else. A POST is sent once, never again. Nothing of a call stays in memory after its end. Knows nothing of tokens
+ * or platforms. curl stays inside http*.c. */
 #ifndef TH_HTTP_H
 #define TH_HTTP_H
 #include "base/buf.h"
@@ -16,8 +17,8 @@ enum http_outcome {
     HTTP_TIMED_OUT,  /* to connect or in all */
     HTTP_TLS_FAILED, /* certificate or handshake */
     HTTP_BROKEN,     /* connection closed early, body shorter than promised, protocol error */
-    HTTP_TOO_LARGE,  /* body over the limit */
-    HTTP_NOT_ALLOWED /* the URL is refused by policy; nothing was sent */
+    HTTP_TOO_LARGE,  /* body or headers over their limit */
+    HTTP_NOT_ALLOWED /* the URL or a header is refused by policy; nothing was sent */
 };
 const char *http_outcome_name(enum http_outcome outcome); /* "answered", "connection refused", "DNS failure", … */
 
@@ -29,7 +30,8 @@ struct http_request {
     struct buf url;
     struct buf headers[HTTP_HEADERS_MAX]; /* each "Name: value" */
     int header_count;
-    struct buf body; /* form body; its Content-Type is among the headers */
+    struct buf body;          /* form body; its Content-Type is among the headers */
+    struct buf user_password; /* Basic authentication: "user:password"; empty: none. No colon in the user */
 };
 void http_request_fini(struct http_request *req);
 
@@ -39,9 +41,9 @@ struct http_header {
 /** An answer; borrowed by the callback for the time of the call. */
 struct http_answer {
     enum http_outcome outcome;
-    char detail[160]; /* for people: curl's word, without URL */
-    int status;       /* 0 unless answered */
-    struct http_header headers[HTTP_ANSWER_HEADERS_MAX];
+    char detail[160];                                    /* for people: curl's word, without URL */
+    int status;                                          /* 0 unless answered */
+    struct http_header headers[HTTP_ANSWER_HEADERS_MAX]; /* those beyond are left out */
     int header_count;
     const char *body; /* NUL-terminated, never NULL */
     size_t body_len;
@@ -57,7 +59,7 @@ enum err_code http_url_check(const char *url, struct err *err);
 struct http_options {
     int64_t connect_timeout_ms; /* 3000 */
     int64_t total_timeout_ms;   /* 10000 */
-    int max_connections;        /* in all; calls over it wait inside curl */
+    int max_connections;        /* calls at the same time; the others wait for their turn */
     const char *ca_file;        /* NULL: the system's */
     const char *user_agent;
 };
@@ -67,12 +69,12 @@ typedef void http_done_fn(void *arg, const struct http_answer *answer);
 /** http_client_new(options, &client, err): Owns: caller, http_client_free. Call after fork only. */
 enum err_code http_client_new(const struct http_options *options, struct http_client **client, struct err *err);
 /** http_start(client, req, done, arg): start a call; ${req} is copied and may go at once. ${done} is called
- *  exactly once, from http_run (never from here), whatever happens. total_timeout counts from here.
- *  Fails: ERR_NOMEM (done is then not called). */
+ *  exactly once, from http_run (never from here), whatever happens. total_timeout counts from here, connect_timeout from the
+ *  call's turn. Fails: ERR_NOMEM (done is then not called). */
 enum err_code http_start(struct http_client *client, const struct http_request *req, http_done_fn *done, void *arg,
                          struct err *err);
 /** http_run(client, wait_ms): move all calls on; wait at most wait_ms for something to happen (0: do not
- *  wait); calls done callbacks, which may start new calls. Returns the number of calls still under way.
+ *  wait); calls done callbacks, which may start new calls but not run or free the client. Returns the number of calls still under way.
  *  With none under way it returns 0 at once. Interrupted by signals: returns early. */
 int http_run(struct http_client *client, int wait_ms);
 int http_inflight(const struct http_client *client);

@@ -23,7 +23,8 @@ enum {
     LIMIT_CONFIG_FILE_BYTES = 1 << 20,
     LIMIT_CONFIG_LINE_BYTES = 1 << 17,
     LIMIT_PROVIDER_FILE_BYTES = 1 << 18,
-    LIMIT_PROVIDER_ANSWER_BYTES = 1 << 18, /* a provider's body; the rest is cut */
+    LIMIT_PROVIDER_ANSWER_BYTES = 1 << 18, /* a provider's body; a longer one is no answer */
+    LIMIT_PROVIDER_HEADER_BYTES = 1 << 16, /* all headers of an answer */
     LIMIT_PROVIDER_RULES = 128,            /* rules in one provider file */
     LIMIT_WORKSPACE_ACCOUNTS = 2000,       /* accounts loaded for one request */
     LIMIT_IMPORT_LINE_BYTES = 1 << 20,

@@ -173,43 +173,18 @@ static enum err_code put_headers(const struct builder *b, const struct json *hea
     return code;
 }
 
-static void put_base64(struct buf *out, const char *text, size_t len)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
-    enum { PAD = 64 };
-    const unsigned char *in = (const unsigned char *)text;
-    for (size_t i = 0; i < len; i += 3) {
-        size_t have = len - i < 3 ? len - i : 3;
-        unsigned group = (unsigned)in[i] << 16;
-        if (have > 1) group |= (unsigned)in[i + 1] << 8;
-        if (have > 2) group |= in[i + 2];
-        char four[4] = {digits[group >> 18], digits[group >> 12 & 63], digits[have > 1 ? group >> 6 & 63 : PAD],
-                        digits[have > 2 ? group & 63 : PAD]};
-        buf_put(out, four, sizeof four);
-        secret_wipe(four, sizeof four);
-    }
-}
-
 /* RFC 6749 2.3.1: id and secret are form-encoded before they are joined. */
 static enum err_code put_basic_auth(const struct builder *b)
 {
-    struct buf pair = {0};
-    enum err_code code = put_app_id(b, &pair, URL_ENCODED);
-    buf_puts(&pair, ":");
-    if (code == ERR_OK) code = put_app_secret(b, &pair, URL_ENCODED);
-    if (code == ERR_OK && pair.failed) code = err_set(b->err, ERR_NOMEM, NULL, "out of memory");
-    if (code == ERR_OK) {
-        struct buf *header = new_header(b, "Authorization");
-        buf_puts(header, "Basic ");
-        put_base64(header, buf_text(&pair), pair.len);
-    }
-    buf_free(&pair);
-    return code;
+    struct buf *out = &b->req->user_password;
+    enum err_code code = put_app_id(b, out, URL_ENCODED);
+    buf_puts(out, ":");
+    return code == ERR_OK ? put_app_secret(b, out, URL_ENCODED) : code;
 }
 
 static int has_failed(const struct http_request *req)
 {
-    int failed = req->url.failed || req->body.failed;
+    int failed = req->url.failed || req->body.failed || req->user_password.failed;
     for (int i = 0; i < req->header_count; i++)
         failed |= req->headers[i].failed;
     return failed;

@@ -334,9 +334,8 @@ static void requests_are_what_the_platforms_document(void **state)
          "POST https://open.tiktokapis.com/v2/oauth/token/\nContent-Type: application/x-www-form-urlencoded\n\n"
          "client_key=key&client_secret=s3cr%26t&grant_type=refresh_token&refresh_token=rft.1%211"},
         {"twitter", "x", REQUEST_VALIDATE, "GET https://api.x.com/2/users/me\nAuthorization: Bearer act.1\n"},
-        /* base64("key:s3cr%26t") */
         {"twitter", "x", REQUEST_REFRESH,
-         "POST https://api.x.com/2/oauth2/token\nAuthorization: Basic a2V5OnMzY3IlMjZ0\n"
+         "POST https://api.x.com/2/oauth2/token\nBasic key:s3cr%26t\n"
          "Content-Type: application/x-www-form-urlencoded\n\ngrant_type=refresh_token&refresh_token=rft.1%211"},
         {"threads", "threads", REQUEST_VALIDATE,
          "GET https://graph.threads.net/v1.0/me?fields=id,username\nAuthorization: Bearer act.1\n"},
@@ -360,6 +359,7 @@ static void requests_are_what_the_platforms_document(void **state)
                                 &err) != ERR_OK)
             fail_msg("%s: %s", cases[i].wanted, err.text);
         buf_printf(&got, "%s %s\n", req.method, buf_text(&req.url));
+        if (req.user_password.len) buf_printf(&got, "Basic %s\n", buf_text(&req.user_password));
         for (int h = 0; h < req.header_count; h++)
             buf_printf(&got, "%s\n", buf_text(&req.headers[h]));
         if (req.body.len) buf_printf(&got, "\n%s", buf_text(&req.body));
