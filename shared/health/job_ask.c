@@ -46,6 +46,20 @@ static int is_shut(const struct intake *in)
     return in->forms[FIELD_ENCRYPTED].is_shut || in->forms[FIELD_PLAIN].is_shut;
 }
 
+/* A dead access token is no verdict while there may be a refresh token that lives: two hours is all that some get. */
+static int refresh_comes_first(const struct job *job)
+{
+    const struct account *a = &job->account;
+    enum reason reason = job->asked.finding.reason;
+
+    if (login_refresh(job->asked.login)->model != REFRESH_TOKEN) return 0;
+    if (reason != REASON_EXPIRED && reason != REASON_INVALID_TOKEN && reason != REASON_REVOKED &&
+        reason != REASON_PASSWORD_CHANGED)
+        return 0;
+    return (a->encrypted_refresh && !value_is_blank(a->encrypted_refresh)) ||
+           (a->plain_refresh && !value_is_blank(a->plain_refresh));
+}
+
 void job_conclude(struct job *job)
 {
     const struct finding *f = &job->asked.finding;
@@ -55,6 +69,7 @@ void job_conclude(struct job *job)
     observe(job, f->reason, f->rule, &obs);
     /* The good token may be the one that our keys do not open: that is not the user's to mend. */
     if (class == CLASS_DEFINITIVE && is_shut(&job->intake)) observe(job, REASON_UNDECRYPTABLE, "stored", &obs);
+    if (obs.reason == f->reason && refresh_comes_first(job)) observe(job, REASON_TRANSIENT, "refresh_first", &obs);
     if (class == CLASS_ACCEPTED && secret_is_empty(&job->refreshed))
         obs.expiring = job->options.refresh &&
                        refresh_is_late(login_refresh(job->asked.login), job->account.expires_at_ms, clock_now_ms());

@@ -1,7 +1,10 @@
 /* Makes account documents with real envelopes, for the demo and the tests: reads JSON documents, one a line, and replaces each
- * {"$seal": "TOKEN"} by the envelope object and each {"$sealText": "TOKEN"} by its JSON text. The key comes from --key-file. */
+ * {"$seal": "TOKEN"} by the envelope object and each {"$sealText": "TOKEN"} by its JSON text. The key is the configuration's.
+ * With --open: the other way round, of stored documents: {access, refresh, fastAccess, fastRefresh}, each the SHA-256 of the token
+ * in that envelope, or null. */
 #include "base/config.h"
 #include "base/json.h"
+#include "store/account.h"
 #include "token/crypto.h"
 #include "token/keyring.h"
 #include <getopt.h>
@@ -63,14 +66,59 @@ static struct json *filled(const struct json *j)
     return json_copy(j);
 }
 
-static void fill_line(const char *line)
+static struct json *print_of(const struct secret *token)
+{
+    char hex[SHA256_HEX_BYTES];
+
+    if (secret_is_empty(token)) return NULL;
+    crypto_sha256_hex(secret_bytes(token), token->len, hex);
+    return json_new_string(hex);
+}
+
+/* One envelope, and the fast one that mirrors it. */
+static void open_pair(const struct account *a, const struct json *envelope, const char *field, struct json *out)
+{
+    struct fast_binding binding = {a->id.text, a->platform, field};
+    struct secret token = {0}, fast_token = {0};
+    struct envelope env = {0};
+    unsigned char mirror[SHA256_BYTES];
+    char path[32], name[32];
+
+    snprintf(path, sizeof path, "fast.%s", field);
+    snprintf(name, sizeof name, "fast%c%s", field[0] == 'a' ? 'A' : 'R', field + 1);
+    if (envelope && envelope_parse(envelope, &env, NULL) == ERR_OK) {
+        keyring_open(ring, &env, &token, NULL, NULL);
+        keyring_mirror(ring, &env, mirror);
+        keyring_fast_open(ring, json_get(a->health, path), &binding, mirror, &fast_token, NULL);
+    }
+    json_set(out, field, print_of(&token));
+    json_set(out, name, print_of(&fast_token));
+    secret_free(&token);
+    secret_free(&fast_token);
+    envelope_fini(&env);
+}
+
+static struct json *opened(const struct json *doc)
+{
+    struct account account = {0};
+    struct json *out = json_object_new();
+    struct err err = {0};
+
+    if (account_parse(json_copy(doc), &account, &err) != ERR_OK) die(&err);
+    open_pair(&account, account.encrypted_access, "access", out);
+    open_pair(&account, account.encrypted_refresh, "refresh", out);
+    account_fini(&account);
+    return out;
+}
+
+static void convert_line(const char *line, struct json *(*convert)(const struct json *))
 {
     struct json *doc = NULL, *out;
     struct buf text = {0};
     struct err err = {0};
 
     if (json_parse(line, strlen(line), &doc, &err) != ERR_OK) die(&err);
-    out = filled(doc);
+    out = convert(doc);
     if (json_print(out, &text, &err) != ERR_OK) die(&err);
     puts(buf_text(&text));
     buf_free(&text);
@@ -80,7 +128,9 @@ static void fill_line(const char *line)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"open", no_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
+    struct json *(*convert)(const struct json *) = filled;
     struct keyring_key key;
     struct keyring_options ring_options = {&key, 1, NULL, 0};
     struct config *cfg = NULL;
@@ -90,14 +140,17 @@ int main(int argc, char **argv)
     int opt;
 
     while ((opt = getopt_long(argc, argv, "c:", options, NULL)) != -1)
-        if (opt != 'c' || config_load(optarg, &cfg, &err) != ERR_OK) die(&err);
-    if (!cfg) return fputs("Usage: seed --config FILE < documents > documents\n", stderr), 2;
+        if (opt == 'o')
+            convert = opened;
+        else if (opt != 'c' || config_load(optarg, &cfg, &err) != ERR_OK)
+            die(&err);
+    if (!cfg) return fputs("Usage: seed --config FILE [--open] < documents > documents\n", stderr), 2;
     key = (struct keyring_key){cfg->encryption_kid, &cfg->encryption_key};
     ring_options.global_salt = &cfg->encryption_global_salt;
     ring_options.kdf_iterations = cfg->kdf_iterations;
     if (crypto_init(&err) != ERR_OK || keyring_new(&ring_options, &ring, &err) != ERR_OK) die(&err);
     while (getline(&line, &cap, stdin) >= 0)
-        if (line[0] != '\n') fill_line(line);
+        if (line[0] != '\n') convert_line(line, convert);
     free(line);
     keyring_free(ring);
     config_free(cfg);
