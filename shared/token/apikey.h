@@ -18,7 +18,8 @@ struct apikey {
 };
 struct apikeys; /* the file's content */
 
-/** apikey_load(path, &keys, err): Fails: ERR_CONFIG (not there, others may read it: mode & 007, malformed; place = path). */
+/** apikey_load(path, &keys, err): Fails: ERR_CONFIG (not there, others may read it: mode & 007, malformed), place = path; the
+ *  text says which key and member, or line and column. */
 enum err_code apikey_load(const char *path, struct apikeys **keys, struct err *err);
 void apikey_free(struct apikeys *keys);
 int apikey_count(const struct apikeys *keys);
@@ -28,8 +29,9 @@ const struct apikey *apikey_at(const struct apikeys *keys, int index);
 const struct apikey *apikey_find(const struct apikeys *keys, const char *text, size_t len);
 /** apikey_parse_scopes("read,write", &scopes): 1 or 0. */
 int apikey_parse_scopes(const char *list, unsigned *scopes);
-/** apikey_create(path, name, scopes, workspaces, text, err): adds a key; workspaces: ids separated by commas, NULL: all. The key's text
- *  is appended to ${text}: the only time it exists. Atomic (flock, temporary file, fsync, rename). Fails: ERR_BAD_INPUT, ERR_IO, ERR_CONFIG. */
+/** apikey_create(path, request, text, id, err): adds a key; workspaces: ids separated by commas, NULL or "*": all. The key's text
+ *  is appended to ${text}: the only time it exists. Atomic (flock, temporary file, fsync, rename). Fails: ERR_BAD_INPUT, ERR_IO,
+ *  ERR_NOSPACE, ERR_CONFIG; then the file is as it was and ${text}, too. */
 struct apikey_request {
     const char *name, *workspaces;
     unsigned scopes;

@@ -59,8 +59,10 @@ enum err_code apikey_file_lock(const char *path, int *fd, struct err *err)
         rc = flock(*fd, LOCK_EX);
     while (rc != 0 && errno == EINTR);
     if (rc == 0) return ERR_OK;
+    err_set(err, ERR_IO, name, "%s", strerror(errno));
     close(*fd);
-    return err_set(err, ERR_IO, name, "%s", strerror(errno));
+    *fd = -1;
+    return ERR_IO;
 }
 
 static int write_all(int fd, const char *data, size_t len)
@@ -89,21 +91,33 @@ static void sync_folder(const char *path)
     close(fd);
 }
 
+/* Owner and mode of the file that is replaced; only root can give away what is root's. */
+static int take_over(int fd, const char *path)
+{
+    struct stat old;
+
+    if (stat(path, &old) != 0) return errno == ENOENT && fchmod(fd, 0600) == 0;
+    if (fchown(fd, old.st_uid, old.st_gid) != 0 && geteuid() == 0) return 0;
+    return fchmod(fd, old.st_mode & 0770) == 0;
+}
+
 enum err_code apikey_file_write(const char *path, const struct json *root, struct err *err)
 {
     char temporary[4096];
     struct buf text = {0};
-    struct stat old;
     enum err_code rc = json_print_pretty(root, &text, err);
-    int fd = -1, had = stat(path, &old) == 0, why;
+    int fd = -1, why;
 
     snprintf(temporary, sizeof temporary, "%s.new", path);
+    buf_puts(&text, "\n");
+    if (rc == ERR_OK && text.failed) rc = err_set(err, ERR_NOMEM, path, "no memory for the API keys");
+    if (rc == ERR_OK && text.len > LIMIT_KEY_FILE_BYTES)
+        rc = err_set(err, ERR_BAD_INPUT, path, "the API keys would need more than %d bytes", LIMIT_KEY_FILE_BYTES);
     if (rc == ERR_OK) {
-        fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        buf_puts(&text, "\n");
-        if (fd < 0 || fchmod(fd, had ? old.st_mode & 0770 : 0600) != 0 ||
-            (had && fchown(fd, old.st_uid, old.st_gid) != 0 && geteuid() == 0) ||
-            !write_all(fd, buf_text(&text), text.len) || rename(temporary, path) != 0) {
+        unlink(temporary); /* of one who was killed here */
+        fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd < 0 || !take_over(fd, path) || !write_all(fd, buf_text(&text), text.len) ||
+            rename(temporary, path) != 0) {
             why = errno;
             rc = err_set(err, why == ENOSPC ? ERR_NOSPACE : ERR_IO, path, "the API keys cannot be written: %s",
                          strerror(why));
