@@ -40,7 +40,7 @@ endif
 all: $(PROGRAMS) ## build the three programs
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | column -t -s'|'
+	@sed -n 's/^\([a-z -]*\):.*## \(.*\)/  \1|\2/p' Makefile | column -t -s'|'
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
