@@ -25,17 +25,13 @@ static int is_same(const struct stat *a, const struct stat *b)
 /* A file that turned bad takes the keys away: an old one may have been revoked by that very change. */
 static void look(struct auth *auth)
 {
-    int64_t now_ms = clock_mono_ms();
     struct stat st = {0};
     struct err err = {0};
+    int is_first = auth->looked_mono_ms == 0;
 
-    if (auth->looked_mono_ms && now_ms - auth->looked_mono_ms < LOOK_MS) return;
+    auth->looked_mono_ms = clock_mono_ms();
     stat(auth->path, &st);
-    if (auth->looked_mono_ms && is_same(&st, &auth->seen)) {
-        auth->looked_mono_ms = now_ms;
-        return;
-    }
-    auth->looked_mono_ms = now_ms;
+    if (!is_first && is_same(&st, &auth->seen)) return;
     auth->seen = st;
     apikey_free(auth->keys);
     if (apikey_load(auth->path, &auth->keys, &err) != ERR_OK)
@@ -59,13 +55,18 @@ enum err_code auth_new(const char *keys_file, struct auth **auth, struct err *er
 
 const struct apikey *auth_key(struct auth *auth, const char *authorization)
 {
+    const struct apikey *key;
     size_t len;
 
-    look(auth);
-    if (!auth->keys || strncasecmp(authorization, "Bearer ", 7) != 0) return NULL;
+    if (strncasecmp(authorization, "Bearer ", 7) != 0) return NULL;
     authorization += 7;
     len = strlen(authorization);
-    return len > 0 && len <= LIMIT_API_KEY_BYTES ? apikey_find(auth->keys, authorization, len) : NULL;
+    if (len == 0 || len > LIMIT_API_KEY_BYTES) return NULL;
+    if (clock_mono_ms() - auth->looked_mono_ms >= LOOK_MS) look(auth);
+    key = auth->keys ? apikey_find(auth->keys, authorization, len) : NULL;
+    if (key) return key;
+    look(auth); /* it may have been made just now */
+    return auth->keys ? apikey_find(auth->keys, authorization, len) : NULL;
 }
 
 void auth_free(struct auth *auth)

@@ -1,4 +1,5 @@
-/* Who asks: the Authorization header to an API key. The key file is looked at again once a second at most. */
+/* Who asks: the Authorization header to an API key. The key file is looked at again once a second at most, and when
+ * a key is not known: one that is revoked is good for a second more, a new one is good at once. */
 #ifndef TH_AUTH_H
 #define TH_AUTH_H
 #include "base/err.h"

@@ -1,18 +1,13 @@
-"""The whole service through a real nginx: the API of the design, its errors, its guards."""
-import base64
-import concurrent.futures
+"""The whole service through a real nginx: what the API of the design answers, and what it does to the accounts."""
 import hashlib
 import json
-import os
-import shutil
 import socket
-import sqlite3
-import tempfile
 import time
 import unittest
 import urllib.parse
 
-from case import API, ServiceCase, account, sealed, token
+from case import API, ServiceCase, account, account_id, sealed, token
+
 
 class SeedCases(ServiceCase):
     """The faults that applications really have."""
@@ -160,99 +155,140 @@ class SeedCases(ServiceCase):
         self.assertTrue(monitor["lastSweep"]["complete"])
 
 
-class BadInput(ServiceCase):
+class Ids(ServiceCase):
+    """Accounts and workspaces by ids of every type, in paths, queries and bodies."""
+    accounts = [("64b0c0ffee64b0c0ffee0001", {"$oid": "64b0c0ffee64b0c0ffee0001"}), ("plain-text", "plain-text"), ("7", 7),
+                ("with / slash & = ? % + space", "with / slash & = ? % + space"), ("ümläut \u2603", "ümläut \u2603"), ("9007199254740991",
+                {"$numberLong": "9007199254740991"}), ("a" * 255, "a" * 255), ("..", ".."), ("$ne", "$ne")]
+    workspaces = [("64b0c0ffee64b0c0ffee00aa", {"$oid": "64b0c0ffee64b0c0ffee00aa"}), ("42", 42), ("text / ws", "text / ws")]
+
     @classmethod
     def seed(cls):
-        cls.register(1, "one")
-        cls.register(2, "two")
-        cls.service.import_accounts([account(1, "ws-1", encryptedAccessToken=sealed("one")),
-                                     account(2, "ws-2", encryptedAccessToken=sealed("two"))])
-        cls.reader = cls.service.create_key("reader", "read", "ws-1")
-        cls.writer = cls.service.create_key("writer", "write", "ws-1")
+        documents = []
+        for number, (text, value) in enumerate(cls.accounts, 1):
+            cls.register(number, text)
+            documents.append(account(number, cls.workspaces[number % 3][1], encryptedAccessToken=sealed(text), _id=value))
+        cls.service.import_accounts(documents)
 
-    def check_error(self, answer, status):
-        self.assertEqual(answer.status, status, answer)
-        body = answer.json()
-        self.assertIs(body["success"], False)
-        self.assertEqual(set(body), {"success", "error", "code", "requestId"})
-        self.assertTrue(body["error"])
+    def test_an_account_is_found_by_the_text_of_its_id(self):
+        for text, _ in self.accounts:
+            with self.subTest(id=text):
+                quoted = urllib.parse.quote(text, safe="")
+                answer = self.post(f"{API}/fix/{quoted}")
+                self.assertEqual((answer.status, answer.json().get("account", {}).get("accountId")), (200, text), answer)
+                self.assertEqual(self.get(f"{API}/check?accountId={quoted}").headers.get("x-token-health"), "healthy; ok")
+                self.assertEqual(self.post(f"{API}/clear-cache", {"accountId": text}).status, 200)
 
-    def test_bodies_that_are_refused(self):
-        for body, status in [("{", 400), ("", 400), ("[]", 400), ("null", 400), ("{}", 400), ('{"workspaceId":""}', 400),
-                             ('{"workspaceId":{"$ne":null}}', 400), ('{"workspaceId":null}', 400), ('{"workspaceId":["ws-1"]}', 400),
-                             ('{"workspaceId":true}', 400), ('{"workspaceId":1.5}', 400), ('{"workspaceId":"ws-1","workspaceId":"x"}', 400),
-                             ('{"workspaceId":"a\\u0000b"}', 400), ('{"workspaceId":"' + "x" * 300 + '"}', 400),
-                             ('{"workspaceId":"ws-1","forceRefresh":"yes"}', 400), ("[" * 5000 + "]" * 5000, 400),
-                             (b'{"workspaceId":"\xff\xfe"}', 400), ('{"workspaceId":"ws-1"} x', 400)]:
-            with self.subTest(body=body[:40]):
-                self.check_error(self.post(f"{API}/validate", body, headers={"Content-Type": "application/json"}), status)
+    def test_a_workspace_is_found_by_the_text_of_its_id(self):
+        for index, (text, _) in enumerate(self.workspaces):
+            with self.subTest(id=text):
+                wanted = {t for n, (t, _) in enumerate(self.accounts, 1) if n % 3 == index}
+                quoted = urllib.parse.quote(text, safe="")
+                for answer in (self.get(f"{API}/status/{quoted}"), self.post(f"{API}/validate", {"workspaceId": text})):
+                    self.assertEqual(answer.status, 200, answer)
+                    self.assertEqual({a.get("id", a.get("accountId")) for a in answer.json()["accounts"]}, wanted)
+                self.assertEqual(self.get(f"{API}/check?workspaceId={quoted}").headers.get("x-token-health"), "healthy; ok")
 
-    def test_too_large_a_body(self):
-        body = '{"workspaceId":"ws-1","x":"' + "y" * 70000 + '"}'
-        self.check_error(self.post(f"{API}/validate", body, headers={"Content-Type": "application/json"}), 413)
+    def test_a_number_in_a_body_is_the_id_with_that_text(self):
+        self.assertEqual(self.post(f"{API}/validate", {"workspaceId": 42}).json()["totalAccounts"], 3)
+        self.assertEqual(self.post(f"{API}/clear-cache", {"accountId": 7}).status, 200)
 
-    def test_wrong_media_type(self):
-        self.check_error(self.post(f"{API}/validate", "workspaceId=ws-1",
-                                   headers={"Content-Type": "application/x-www-form-urlencoded"}), 415)
+    def test_a_part_of_an_id_finds_nothing(self):
+        for text in ("64b0c0ffee64b0c0ffee00a", "64b0c0ffee64b0c0ffee00aaa", "4", "420", "42.0", "042", "text", "text / w", "*", "%"):
+            with self.subTest(id=text):
+                body = self.post(f"{API}/validate", {"workspaceId": text}).json()
+                self.assertEqual((body["success"], body["accounts"], body["totalAccounts"]), (True, [], 0))
 
-    def test_unknown_routes_and_methods(self):
-        self.check_error(self.get("/api/instagram/token-health/nothing"), 404)
-        self.check_error(self.get("/"), 404)
-        self.check_error(self.get("/api/myspace/token-health/stats"), 404)
-        answer = self.get(f"{API}/validate")
-        self.check_error(answer, 405)
-        self.assertIn("POST", answer.headers["allow"])
-        self.check_error(self.service.request("DELETE", f"{API}/stats", key=self.admin), 405)
 
-    def test_missing_and_wrong_keys(self):
-        for key in (None, "nonsense", "thk_" + "A" * 43, "thk_" + "x" * 5000, "\u00e9"):
-            with self.subTest(key=key and key[:12]):
-                answer = self.service.request("GET", f"{API}/stats", headers={} if key is None else
-                                              {"Authorization": ("Bearer " + key).encode("latin-1")})
-                self.assertIn(answer.status, (400, 401), answer)
-        answer = self.service.request("GET", f"{API}/stats")
-        self.check_error(answer, 401)
-        self.assertIn("Bearer", answer.headers["www-authenticate"])
+class Workspaces(ServiceCase):
+    """Sizes of workspaces, and what the totals count."""
 
-    def test_scopes(self):
-        self.check_error(self.post(f"{API}/validate", {"workspaceId": "ws-1"}, key=self.reader), 403)
-        self.check_error(self.post(f"{API}/clear-cache", key=self.writer), 403)
-        self.assertEqual(self.get(f"{API}/status/ws-1", key=self.reader).status, 200)
-        self.assertEqual(self.post(f"{API}/validate", {"workspaceId": "ws-1"}, key=self.writer).status, 200)
+    @classmethod
+    def seed(cls):
+        cls.service.import_accounts([account(n, "ws-2000") for n in range(1, 2001)] + [account(n, "ws-2001") for n in range(2001, 4002)])
+        cls.register(5001, "good")
+        cls.register(5002, "bad", "revoked")
+        cls.register(5003, "limited", "wrong_permissions")
+        cls.service.import_accounts([
+            account(5001, "ws-mixed", encryptedAccessToken=sealed("good"), lastSyncAt={"$date": "2026-01-02T03:04:05.678Z"},
+                    expiresAt={"$date": "2099-01-01T00:00:00.000Z"}),
+            account(5002, "ws-mixed", encryptedAccessToken=sealed("bad"), needsReconnection=True),
+            account(5003, "ws-mixed", encryptedAccessToken=sealed("limited")),
+            account(5004, "ws-mixed", encryptedAccessToken=sealed("off"), isActive=False),
+            account(5005, "ws-mixed", platform="facebook", encryptedAccessToken=sealed("elsewhere")), account(5006, "ws-mixed")])
 
-    def test_other_workspaces_look_like_none(self):
-        def body(answer):
-            self.assertEqual(answer.status, 404, answer)
-            return {k: v for k, v in answer.json().items() if k != "requestId"}
-        foreign = body(self.post(f"{API}/fix/{2:024x}", key=self.writer))
-        absent = body(self.post(f"{API}/fix/{77:024x}", key=self.writer))
-        self.assertEqual(foreign, absent)
-        self.get(f"{API}/check?accountId={2:024x}")  # now it is cached
-        foreign = body(self.get(f"{API}/check?accountId={2:024x}", key=self.reader))
-        absent = body(self.get(f"{API}/check?accountId={77:024x}", key=self.reader))
-        self.assertEqual(foreign, absent)
-        self.assertEqual(body(self.get(f"{API}/status/ws-2", key=self.reader)), body(self.get(f"{API}/status/none", key=self.reader)))
+    def test_the_largest_workspace_is_answered_whole_and_a_larger_one_refused(self):
+        for method, path, body in (("GET", f"{API}/status/ws-2000", None), ("POST", f"{API}/validate", {"workspaceId": "ws-2000"})):
+            answer = self.service.request(method, path, body=body, key=self.admin, timeout=60)
+            self.assertEqual((answer.status, answer.json()["totalAccounts"], len(answer.json()["accounts"])), (200, 2000, 2000))
+        for answer in (self.get(f"{API}/status/ws-2001"), self.post(f"{API}/validate", {"workspaceId": "ws-2001"}),
+                       self.get(f"{API}/check?workspaceId=ws-2001")):
+            self.assertEqual((answer.status, answer.json()["code"]), (413, "payload_too_large"), answer)
+            self.assertIn("2000", answer.json()["error"])
 
-    def test_fix_of_unknown_and_of_another_platform(self):
-        self.check_error(self.post(f"{API}/fix/{77:024x}"), 404)
-        self.check_error(self.post(f"/api/facebook/token-health/fix/{1:024x}"), 400)
+    def test_totals_count_the_accounts_of_the_platform(self):
+        body = self.post(f"{API}/validate", {"workspaceId": "ws-mixed"}).json()
+        self.assertEqual((body["totalAccounts"], body["validAccounts"]), (5, 2), body)
+        self.assertEqual({i["issue"] for i in body["issues"]}, {"invalid_token_api_failed", "missing_access_token"})
+        for issue in body["issues"]:
+            self.assertEqual(set(issue), {"accountId", "username", "issue", "reason", "action"})
+        body = self.get(f"{API}/status/ws-mixed").json()
+        self.assertEqual((body["totalAccounts"], body["connectedAccounts"], body["healthyAccounts"]), (5, 2, 1), body)
+        first = next(a for a in body["accounts"] if a["id"] == account_id(5001))
+        self.assertEqual((first["lastSyncAt"], first["health"]["expiresAt"]), ("2026-01-02T03:04:05.678Z", "2099-01-01T00:00:00.000Z"))
+        self.assertRegex(first["health"]["checkedAt"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 
-    def test_check_arguments(self):
-        for query in ("", "?workspaceId=", "?workspaceId=a&accountId=b", "?workspaceId=a&workspaceId=b", "?accountId=%00", "?accountId=%zz",
-                      "?other=1"):
-            with self.subTest(query=query):
-                self.check_error(self.get(f"{API}/check{query}"), 400)
-        self.check_error(self.get(f"{API}/check?accountId=%24ne"), 404)
+    def test_an_unknown_workspace_is_an_empty_one(self):
+        self.assertEqual(self.get(f"{API}/status/nobody").json()["accounts"], [])
+        self.assertEqual(self.get(f"{API}/check?workspaceId=nobody").status, 404)
 
-    def test_head_answers_without_a_body(self):
-        answer = self.service.request("HEAD", f"{API}/stats", key=self.admin)
-        self.assertEqual((answer.status, answer.body), (200, b""))
 
-    def test_it_still_lives_after_all_that(self):
-        self.assertEqual(self.service.request("GET", "/livez").status, 200)
-        self.assertEqual(self.service.request("GET", "/readyz").status, 200)
-        self.assertNotIn("obituary", self.service.log("responder"))
-        self.assertNotIn("AddressSanitizer", self.service.log("responder"))
+class Enforcing(ServiceCase):
+    settings = {"authorizer": {"mode": "enforce"}, "health": {"confirmations": 1}}
+
+    @classmethod
+    def seed(cls):
+        for number, condition in enumerate(("healthy", "revoked", "500", "wrong_permissions"), 1):
+            cls.register(number, condition, condition)
+        cls.service.import_accounts([account(n, f"ws-{n}", encryptedAccessToken=sealed(c)) for n, c in
+                                     enumerate(("healthy", "revoked", "500", "wrong_permissions"), 1)])
+
+    def test_only_a_broken_account_is_kept_out(self):
+        for number, status, header in ((1, 204, "healthy; ok"), (2, 403, "broken; revoked"), (3, 204, "unknown; transient"),
+                                       (4, 204, "limited; permission_missing")):
+            for query in (f"accountId={account_id(number)}", f"workspaceId=ws-{number}"):
+                for _ in range(2):  # asked, and from the cache
+                    with self.subTest(query=query):
+                        answer = self.get(f"{API}/check?{query}")
+                        self.assertEqual((answer.status, answer.headers.get("x-token-health")), (status, header), answer)
+                        if status == 403:
+                            self.assertEqual(answer.json()["code"], "forbidden")
+
+
+class SwitchedOff(ServiceCase):
+    settings = {"authorizer": {"mode": "off"}}
+
+    def test_everything_passes_and_nobody_is_asked(self):
+        answer = self.get(f"{API}/check?accountId=nobody")
+        self.assertEqual((answer.status, answer.body, answer.headers.get("x-token-health")), (204, b"", None))
+        self.assertEqual(self.sandbox.ledger()["calls"], 0)
+
+
+class NoFixes(ServiceCase):
+    settings = {"monitor": {"enable_auto_fix": "false"}}
+
+    @classmethod
+    def seed(cls):
+        cls.register(1, "misplaced")
+        cls.service.import_accounts([account(1, accessToken={"$sealText": token("misplaced")})])
+
+    def test_a_validate_leaves_the_fault_and_names_it_and_a_fix_puts_it_right(self):
+        one = self.post(f"{API}/validate", {"workspaceId": "ws-1"}).json()["accounts"][0]
+        self.assertEqual((one["isValid"], one["fixed"], one["issue"]), (True, False, "encrypted_token_in_access_field"))
+        self.assertIn("accessToken", self.stored(1))
+        fixed = self.post(f"{API}/fix/{account_id(1)}").json()
+        self.assertEqual((fixed["fixed"], fixed["isValid"], fixed["account"]["issue"]), (True, True, None))
+        self.assertNotIn("accessToken", self.stored(1))
 
 
 class Burst(ServiceCase):
