@@ -1,8 +1,8 @@
 /* What the SQLite store promises beyond the contract of both stores: the file is private, every write is on disk when it returns, and
  * a disk that is full, a file that is locked, replaced, read-only or of another kind is an error with a reason, not a loss. */
 #include "base/clock.h"
-#include "store/store.h"
 #include "json_fixture.h"
+#include "store/store.h"
 #include "watched_sqlite.h"
 #include <fcntl.h>
 #include <signal.h>
