@@ -198,23 +198,27 @@ class Demo(unittest.TestCase):
         cls.addClassCleanup(cls.service.stop)
         Service.write_private(os.path.join(cls.service.dir, "api-key"), cls.service.create_key("demo", "admin") + "\n")
         cls.service.import_accounts([accounts.document(n) for n in range(1, 25)])
-        cls.service.sweep()
         cls.service.start_responder()
         cls.start_nginx()
+        cls.service.start_monitor()
+        wait_for(cls.swept, 120, "the monitor's first sweep")
+
+    @classmethod
+    def swept(cls):
+        monitor = cls.service.request("GET", "/api/instagram/token-health/stats", key=read_key(cls.service)).json()["monitor"]
+        return monitor and monitor["sweeps"] == 1 and not monitor["sweeping"]
 
     @classmethod
     def start_nginx(cls):
-        s = cls.service
-        shutil.copy("/etc/nginx/fastcgi_params", s.dir)
-        shipped = read("deploy/nginx/token-health.conf")
-        assert shipped.count("unix:/run/token-health/fcgi.sock") >= 1
-        with open(f"{s.dir}/token-health.conf", "w") as f:
-            f.write(shipped.replace("unix:/run/token-health/fcgi.sock", "unix:" + s.socket))
-        with open(f"{s.dir}/shipped.conf", "w") as f:
-            f.write(NGINX.format(dir=s.dir, port=s.port, user="user root;\n" if os.geteuid() == 0 else ""))
-        command = [shutil.which("nginx", path=NGINX_PATHS), "-p", s.dir, "-c", f"{s.dir}/shipped.conf", "-e", f"{s.dir}/shipped-error.log"]
-        cls.syntax = subprocess.run([*command, "-t"], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        s.spawn("nginx", command)
+        s, cls.web = cls.service, os.path.join(cls.dir, "web")
+        os.makedirs(cls.web)
+        shutil.copy("/etc/nginx/fastcgi_params", cls.web)
+        with open(f"{cls.web}/token-health.conf", "w") as f:
+            f.write(read("deploy/nginx/token-health.conf").replace("unix:/run/token-health/fcgi.sock", "unix:" + s.socket))
+        with open(f"{cls.web}/shipped.conf", "w") as f:
+            f.write(NGINX.format(dir=cls.web, port=s.port, user="user root;\n" if os.geteuid() == 0 else ""))
+        cls.syntax = subprocess.run([*nginx_in(cls.web), "-t"], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        s.spawn("nginx", nginx_in(cls.web))
         wait_for(lambda: status_of(s, "/livez") == 200, 60, "nginx with the shipped file answers /livez")
 
     def run_example(self, preamble, text):
@@ -258,14 +262,13 @@ class Demo(unittest.TestCase):
             self.assertEqual((answer.status, answer.json()["code"]), (413, "payload_too_large"), f"{size} bytes: {answer}")
 
     def test_a_responder_that_is_away_is_a_503_in_json(self):
-        port, broken = free_port(), f"{self.service.dir}/away"
-        os.makedirs(broken)
-        for name in ("fastcgi_params", "token-health.conf", "shipped.conf"):
-            text = read(f"{self.service.dir}/{name}")
-            with open(f"{broken}/{name}", "w") as f:
-                f.write(text.replace(self.service.dir, broken).replace(f":{self.service.port};", f":{port};"))
-        nginx = self.service.spawn("away-nginx", [shutil.which("nginx", path=NGINX_PATHS), "-p", broken, "-c", f"{broken}/shipped.conf",
-                                                  "-e", f"{broken}/error.log"])
+        port, away = free_port(), f"{self.dir}/away"
+        shutil.copytree(self.web, away)
+        for name in ("token-health.conf", "shipped.conf"):
+            text = read(f"{self.web}/{name}")
+            with open(f"{away}/{name}", "w") as f:
+                f.write(text.replace(self.web, away).replace(self.service.socket, f"{away}/no.sock").replace(f":{self.service.port};", f":{port};"))
+        nginx = self.service.spawn("away-nginx", nginx_in(away))
         usual, self.service.port = self.service.port, port
         try:
             wait_for(lambda: status_of(self.service, "/"), 20, "the second nginx listens")
@@ -277,6 +280,10 @@ class Demo(unittest.TestCase):
             self.service.port = usual
             nginx.terminate()
             nginx.wait(20)
+
+
+def nginx_in(directory):
+    return [shutil.which("nginx", path=NGINX_PATHS), "-p", directory, "-c", f"{directory}/shipped.conf", "-e", f"{directory}/shipped-error.log"]
 
 
 def status_of(service, path):

@@ -13,7 +13,8 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("TOKEN_HEALTH_BUILD", "build/release"))
-KINDS = {"INT": "number", "BOOL": "boolean", "DURATION": "time", "CHOICE": "word", "SECRET": "secret", "FILE": "file", "PATH": "path"}
+KINDS = {"INT": "number", "BOOL": "boolean", "DURATION": "time", "CHOICE": "word", "SECRET": "secret", "FILE": "file", "PATH": "path",
+         "URI": "uri", "URL": "url", "MODE": "mode"}
 SAMPLE = "deploy/conf/token-health.conf"
 STRING = r'"(?:[^"\\]|\\.)*"'
 
@@ -119,8 +120,12 @@ def man_config():
     return lines + [".El"]
 
 
+def man_exit():
+    return [line for _, number, meaning in rows("ctl/exit.def", "EXIT") for line in (f".It {number}", roff(meaning))]
+
+
 BLOCKS = {("README.md", "configuration"): readme_config, ("README.md", "routes"): readme_routes, ("README.md", "commands"): readme_commands,
-          ("deploy/man/token-health.conf.5", "configuration"): man_config}
+          ("deploy/man/token-health.conf.5", "configuration"): man_config, ("deploy/man/token-healthctl.1", "exit"): man_exit}
 
 
 def sample():
