@@ -41,6 +41,14 @@ static enum err_code refuse_pair(struct config_loading *l, const char *section, 
     return err_set(l->err, ERR_CONFIG, place, "[%s] %s and %s_file together; set one of them", section, name, name);
 }
 
+/* A secret that was broken into two lines looks like a name if it ends in "=": only what looks like ours is shown. */
+static const char *shown(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len <= 32 && strspn(name, "abcdefghijklmnopqrstuvwxyz_") == len ? name : "this line";
+}
+
 static int is_from_public_file(const struct config_loading *l, const char *value)
 {
     return l->now == SOURCE_FILE && l->file_is_public && *value;
@@ -92,13 +100,11 @@ static enum err_code take_app(struct config_loading *l, const char *section, con
 
     if (len == 0 || len >= sizeof l->cfg->apps[0].platform ||
         strspn(platform, "abcdefghijklmnopqrstuvwxyz0123456789_-") != len)
-        return err_set(l->err, ERR_CONFIG, place, "[%.60s]: a platform's name is 1 to 31 of a-z, 0-9, _ and -",
-                       section);
+        return err_set(l->err, ERR_CONFIG, place, "a platform's name is 1 to 31 of a-z, 0-9, _ and -");
     while (key < APP_KEY_COUNT && strcmp(name, app_key_names[key]) != 0)
         key++;
     if (key == APP_KEY_COUNT)
-        return err_set(l->err, ERR_CONFIG, place,
-                       "[%s] %.60s: there is no such key; there are id, secret and secret_file", section, name);
+        return err_set(l->err, ERR_CONFIG, place, "[%s] %s: there is no such key", section, shown(name));
     index = find_app(l->cfg, platform);
     if (index < 0) return err_set(l->err, ERR_CONFIG, place, "more than %d platforms", CONFIG_APPS_MAX);
     settings = &l->apps[index];
@@ -132,8 +138,8 @@ enum err_code config_take(struct config_loading *l, const char *section, const c
     if (!strncmp(section, "app.", 4)) return take_app(l, section, name, value, place);
     index = config_key_index(section, name);
     if (index < 0 && !section_exists(section))
-        return err_set(l->err, ERR_CONFIG, place, "[%s]: there is no such section", section);
-    if (index < 0) return err_set(l->err, ERR_CONFIG, place, "[%s] %.60s: there is no such key", section, name);
+        return err_set(l->err, ERR_CONFIG, place, "[%s]: there is no such section", shown(section));
+    if (index < 0) return err_set(l->err, ERR_CONFIG, place, "[%s] %s: there is no such key", section, shown(name));
     if (l->source[index] == l->now) return err_set(l->err, ERR_CONFIG, place, "[%s] %s stands twice", section, name);
     if (is_secret(&config_keys[index], value) && is_from_public_file(l, value))
         return refuse_public(l, section, name, place);

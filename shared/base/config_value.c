@@ -83,29 +83,28 @@ static int parse_choice(const char *text, const char *names, int *v)
     return 0;
 }
 
-static enum err_code refuse(const struct config_key *key, const char *text, const char *place, struct err *err)
+/* The value is not echoed: it may be a secret that slipped into the wrong line. */
+static enum err_code refuse(const struct config_key *key, const char *place, struct err *err)
 {
     switch (key->type) {
     case TYPE_INT:
-        return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: a whole number from %lld to %lld is expected",
-                       key->section, key->name, text, (long long)key->min, (long long)key->max);
+        return err_set(err, ERR_CONFIG, place, "[%s] %s: a whole number from %lld to %lld is expected", key->section,
+                       key->name, (long long)key->min, (long long)key->max);
     case TYPE_DURATION:
         return err_set(err, ERR_CONFIG, place,
-                       "[%s] %s = %.64s: a time like 500ms, 90s, 30m, 2h from %lld ms to %lld ms is expected",
-                       key->section, key->name, text, (long long)key->min, (long long)key->max);
+                       "[%s] %s: a time like 500ms, 90s, 30m, 2h from %lld ms to %lld ms is expected", key->section,
+                       key->name, (long long)key->min, (long long)key->max);
     case TYPE_CHOICE:
-        return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: one of %s is expected", key->section, key->name, text,
-                       key->help);
+        return err_set(err, ERR_CONFIG, place, "[%s] %s: one of %s is expected", key->section, key->name, key->help);
     case TYPE_MODE:
-        return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: octal permissions like 0660 are expected",
-                       key->section, key->name, text);
-    case TYPE_URL: /* not echoed: it may have a password in it */
+        return err_set(err, ERR_CONFIG, place, "[%s] %s: octal permissions like 0660 are expected", key->section,
+                       key->name);
+    case TYPE_URL:
         return err_set(err, ERR_CONFIG, place,
                        "[%s] %s: a URL with https is expected, or with http on this host itself", key->section,
                        key->name);
     default:
-        return err_set(err, ERR_CONFIG, place, "[%s] %s = %.64s: true or false is expected", key->section, key->name,
-                       text);
+        return err_set(err, ERR_CONFIG, place, "[%s] %s: true or false is expected", key->section, key->name);
     }
 }
 
@@ -159,10 +158,10 @@ enum err_code config_value_set(struct config *cfg, const struct config_key *key,
         return set_text(field, text, err);
     case TYPE_URL:
         ok = !*text || http_url_check(text, NULL) == ERR_OK;
-        return ok ? set_text(field, text, err) : refuse(key, text, place, err);
+        return ok ? set_text(field, text, err) : refuse(key, place, err);
     case TYPE_MODE:
         ok = config_parse_mode(text, &mode);
-        return ok ? set_text(field, text, err) : refuse(key, text, place, err);
+        return ok ? set_text(field, text, err) : refuse(key, place, err);
     case TYPE_SECRET:
         return config_secret_put(field, text, place, err);
     case TYPE_INT:
@@ -178,7 +177,7 @@ enum err_code config_value_set(struct config *cfg, const struct config_key *key,
         ok = parse_choice(text, key->help, field);
         break;
     }
-    return ok ? ERR_OK : refuse(key, text, place, err);
+    return ok ? ERR_OK : refuse(key, place, err);
 }
 
 /* A bare name is a systemd credential when there is one of that name. */

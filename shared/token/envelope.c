@@ -111,11 +111,11 @@ int envelope_looks_like(const char *text, size_t len)
     enum err_code rc;
     int is_one;
 
-    if (has_prefix(text, len)) return 1;
-    while (len > 0 && strchr(" \t\r\n", *text) && *text) {
+    while (len > 0 && *text && strchr(" \t\r\n\"", *text)) { /* a quote: JSON text that was made JSON text again */
         text++;
         len--;
     }
+    if (has_prefix(text, len)) return 1;
     if (len == 0 || *text != '{') return 0;
     rc = json_parse(text, len, &object, NULL);
     is_one = rc != ERR_OK ||

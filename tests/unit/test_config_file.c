@@ -9,10 +9,10 @@ static void mistakes_are_told_with_file_and_line(void **state)
     } cases[] = {{"[log]\nlevel = info\nlevel = warn\n", "conf:3", "[log] level stands twice"},
                  {"[log]\nlevel = info\n[cache]\n[log]\nlevel = info\n", "conf:5", "[log] level stands twice"},
                  {"[log]\nlevle = info\n", "conf:2", "[log] levle: there is no such key"},
-                 {"[log]\nLevel = info\n", "conf:2", "[log] Level: there is no such key"},
+                 {"[log]\nLevel = info\n", "conf:2", "[log] this line: there is no such key"},
                  {"\n\n[lgo]\nlevel = info\n", "conf:4", "[lgo]: there is no such section"},
-                 {"[LOG]\nlevel = info\n", "conf:2", "[LOG]: there is no such section"},
-                 {"[ log ]\nlevel = info\n", "conf:2", "[ log ]: there is no such section"},
+                 {"[LOG]\nlevel = info\n", "conf:2", "[this line]: there is no such section"},
+                 {"[ log ]\nlevel = info\n", "conf:2", "[this line]: there is no such section"},
                  {"level = info\n", "conf:1", "below a [section]"},
                  {"[log]\nlevel\n", "conf:2", "\"key = value\""},
                  {"[log]\nlevel info\n", "conf:2", "\"key = value\""},
@@ -38,7 +38,8 @@ static void mistakes_are_told_with_file_and_line(void **state)
                  {"[app.a b]\nid = 1\n", "conf:2", "a platform's name"},
                  {"[app.abcdefghijklmnopqrstuvwxyz123456]\nid = 1\n", "conf:2", "a platform's name"},
                  {"[app]\nid = 1\n", "conf:2", "no such section"},
-                 {"[app.x]\nkey = 1\n", "conf:2", "id, secret and secret_file"},
+                 {"[app.x]\nkey = 1\n", "conf:2", "[app.x] key: there is no such key"},
+                 {"[encryption]\nkey = abc\nsEcReT4Zg==\n", "conf:3", "[encryption] this line: there is no such key"},
                  {"[app.x]\nid = 1\nid = 1\n", "conf:3", "[app.x] id stands twice"},
                  {"[app.x]\nsecret = a\n[app.y]\n[app.x]\nsecret = a\n", "conf:5", "[app.x] secret stands twice"}};
 

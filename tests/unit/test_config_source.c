@@ -168,7 +168,7 @@ static void an_error_names_the_variable_and_never_shows_a_secret(void **state)
     (void)state;
     memset(long_secret + 6, 'x', sizeof long_secret - 7);
     setenv("TOKEN_KDF_ITERATIONS", "many", 1);
-    fixture_refuse("", "TOKEN_KDF_ITERATIONS", "[encryption] kdf_iterations = many");
+    fixture_refuse("", "TOKEN_KDF_ITERATIONS", "[encryption] kdf_iterations: a whole number from 1 to 2000000");
     unsetenv("TOKEN_KDF_ITERATIONS");
     setenv("TOKEN_ENCRYPTION_KEY", long_secret, 1);
     fixture_refuse("", "TOKEN_ENCRYPTION_KEY", "at most 65535 bytes");

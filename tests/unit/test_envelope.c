@@ -347,7 +347,10 @@ static void an_envelope_is_told_from_a_token(void **state)
                                             "{\"encr",
                                             "aes-256-gcm:",
                                             "{" PARTS ",\"kdf\":0}",
-                                            WHOLE "x"};
+                                            WHOLE "x",
+                                            "\"{\\\"encryptedData\\\":\\\"94vG\\\"}\"",
+                                            " \"{\\\"encr",
+                                            "\"aes-256-gcm:{"};
     static const char *const tokens[] = {"",
                                          " ",
                                          FIXTURE_TOKEN,
@@ -359,6 +362,7 @@ static void an_envelope_is_told_from_a_token(void **state)
                                          "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
                                          "{\"access_token\":\"x\"}",
                                          "[" WHOLE "]",
+                                         "\"EAABsbCS1iHgBO\"",
                                          "ya29.a0{"};
     char cut[] = WHOLE;
 
