@@ -98,7 +98,7 @@ static enum err_code seal_parts(const struct keyring *ring, const char *page, co
 
     for (int i = 0; rc == ERR_OK && i < PARTS; i++) {
         struct json *fast = NULL;
-        struct binding b;
+        struct binding b = {0};
 
         bind_part(page, id, i, &b);
         if (!secret_is_empty(parts[i])) rc = keyring_fast_seal(ring, parts[i], &b.fast, b.of, &fast, err);
@@ -203,7 +203,7 @@ enum err_code spool_record_open(const struct keyring *ring, const struct spool_r
 
     for (int i = 0; rc == ERR_OK && i < PARTS; i++) {
         const struct json *fast = json_at(json_member(r->answer, "sealed"), (size_t)i);
-        struct binding b;
+        struct binding b = {0};
 
         bind_part(r->page, id_of(r->intent), i, &b);
         if (json_type(fast) != JSON_NULL) rc = keyring_fast_open(ring, fast, &b.fast, b.of, parts[i], err);

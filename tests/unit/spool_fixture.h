@@ -48,8 +48,9 @@ static inline int spool_fixture_teardown(void **state)
     return fixture_teardown(state);
 }
 
-#define SPOOL_TEST(name)         cmocka_unit_test_setup_teardown(name, spool_fixture_setup, spool_fixture_teardown)
-#define SPOOL_TEST_ON_DISK(name) cmocka_unit_test_setup_teardown(name, spool_fixture_setup_on_disk, spool_fixture_teardown)
+#define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, spool_fixture_setup, spool_fixture_teardown)
+#define SPOOL_TEST_ON_DISK(name)                                                                                       \
+    cmocka_unit_test_setup_teardown(name, spool_fixture_setup_on_disk, spool_fixture_teardown)
 
 static inline struct spool *spool_fixture_new(void)
 {
@@ -80,7 +81,8 @@ static inline enum err_code spool_fixture_reserve(struct spool *sp, int64_t n, s
     return rc;
 }
 
-static inline enum err_code spool_fixture_keep(struct spool *sp, int64_t n, struct spool_ticket *ticket, struct err *err)
+static inline enum err_code spool_fixture_keep(struct spool *sp, int64_t n, struct spool_ticket *ticket,
+                                               struct err *err)
 {
     struct json *more = json_object_new();
     struct spool_answer answer = {.more = more};
@@ -98,7 +100,8 @@ static inline enum err_code spool_fixture_keep(struct spool *sp, int64_t n, stru
 
 static inline int spool_fixture_is(const struct secret *secret, const char *text)
 {
-    return !secret_is_empty(secret) && secret->len == strlen(text) && memcmp(secret_bytes(secret), text, secret->len) == 0;
+    return !secret_is_empty(secret) && secret->len == strlen(text) &&
+           memcmp(secret_bytes(secret), text, secret->len) == 0;
 }
 
 /** The number of the account if all that was given belongs together; -1 if not. */
@@ -195,6 +198,45 @@ static inline const char *spool_fixture_damaged_path(void)
 
     snprintf(path, sizeof path, "%s.damaged", spool_path);
     return path;
+}
+
+static inline const char *spool_fixture_folder(void)
+{
+    static char path[sizeof spool_folder + 16];
+
+    snprintf(path, sizeof path, "%s/spool", spool_folder);
+    return path;
+}
+
+static inline void spool_fixture_reserve_fails(struct spool *sp, enum err_code want, const char *what)
+{
+    struct spool_ticket *ticket;
+    struct err err = {0};
+
+    fixture_refused(spool_fixture_reserve(sp, 1, &ticket, &err), want, &err, what);
+    assert_null(ticket);
+}
+
+/* One refresh from its start to a record that another process finds. */
+static inline void spool_fixture_works(struct spool *sp, int64_t n)
+{
+    struct spool_seen seen = {.fate = SPOOL_DONE};
+    struct spool_ticket *ticket;
+    struct err err = {0};
+
+    if (spool_fixture_reserve(sp, n, &ticket, &err) != ERR_OK) fail_msg("not reserved: %s: %s", err.place, err.text);
+    if (spool_fixture_keep(sp, n, ticket, &err) != ERR_OK) fail_msg("not kept: %s: %s", err.place, err.text);
+    spool_leave(sp, ticket);
+    spool_fixture_replay(NULL, &seen);
+    assert_int_equal(seen.records[n], 1);
+}
+
+/** Only root can be another user or mount; without it a test says that it did not run. */
+static inline void spool_fixture_need_root(void)
+{
+    if (geteuid() == 0) return;
+    printf("SKIPPED: needs root\n");
+    skip();
 }
 
 #endif
