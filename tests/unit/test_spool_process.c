@@ -46,7 +46,7 @@ static void tell(int64_t n, enum told told)
 
 /* ---- system calls of this program that end it, or fail, when their turn comes */
 
-static int calls_until_kill = -1, syncs_until_failure = -1;
+static int calls_until_kill = -1, syncs_until_failure = -1, syncs_until_removal = -1, folder_syncs;
 
 static void count_call(void)
 {
@@ -63,10 +63,21 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
 int fdatasync(int fd)
 {
     count_call();
+    if (syncs_until_removal == 0) unlink(spool_path); /* somebody else does */
+    syncs_until_removal--;
     if (syncs_until_failure > 0) syncs_until_failure--;
     if (syncs_until_failure != 0) return (int)syscall(SYS_fdatasync, fd);
     errno = EIO;
     return -1;
+}
+
+int fsync(int fd)
+{
+    struct stat st;
+
+    count_call();
+    folder_syncs += fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+    return (int)syscall(SYS_fsync, fd);
 }
 
 /* ---- killed */
@@ -237,6 +248,43 @@ static void a_sync_that_fails_is_told(void **state)
     spool_free(sp);
 }
 
+static void a_file_removed_while_it_is_written_is_made_again(void **state)
+{
+    struct spool *sp = spool_fixture_new();
+    struct spool_ticket *ticket;
+
+    (void)state;
+    for (int at = 0; at < 3; at++) { /* 0: during reserve, 1: during keep, 2: not at all */
+        struct spool_seen seen = {.fate = SPOOL_DONE};
+
+        syncs_until_removal = at;
+        assert_int_equal(spool_fixture_reserve(sp, at, &ticket, NULL), ERR_OK);
+        assert_int_equal(access(spool_path, F_OK), 0);
+        assert_int_equal(spool_fixture_keep(sp, at, ticket, NULL), ERR_OK);
+        spool_leave(sp, ticket);
+        spool_fixture_replay(NULL, &seen);
+        if (seen.records[at] != 1) fail_msg("removed during sync %d: %d records", at, seen.records[at]);
+    }
+    spool_free(sp);
+}
+
+static void the_folder_of_a_new_file_is_synced_by_whoever_uses_it_first(void **state)
+{
+    struct spool *first = spool_fixture_new(), *second = spool_fixture_new();
+    struct spool_ticket *tickets[2];
+
+    (void)state;
+    folder_syncs = 0;
+    assert_int_equal(spool_fixture_reserve(first, 1, &tickets[0], NULL), ERR_OK);
+    assert_int_equal(folder_syncs, 1);
+    assert_int_equal(spool_fixture_reserve(second, 2, &tickets[1], NULL), ERR_OK);
+    assert_int_equal(folder_syncs, 2);
+    spool_done(first, tickets[0]);
+    spool_done(second, tickets[1]);
+    spool_free(first);
+    spool_free(second);
+}
+
 /* ---- at once */
 
 static int compare_with_told(int64_t n, int is_record)
@@ -383,6 +431,8 @@ int main(void)
                                         teardown),
         PROCESS_TEST(a_writer_killed_before_any_of_its_system_calls_leaves_nothing_torn),
         PROCESS_TEST(a_sync_that_fails_is_told),
+        PROCESS_TEST(a_file_removed_while_it_is_written_is_made_again),
+        PROCESS_TEST(the_folder_of_a_new_file_is_synced_by_whoever_uses_it_first),
         PROCESS_TEST(two_that_append_and_replay_at_once_lose_nothing_and_get_nothing_twice),
         PROCESS_TEST(a_crowd_that_starts_on_an_empty_spool_gets_a_slot_each),
     };
