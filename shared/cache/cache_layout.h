@@ -5,6 +5,7 @@
  * (counters) another counters_print. */
 #ifndef TH_CACHE_LAYOUT_H
 #define TH_CACHE_LAYOUT_H
+#include "cache/budget_rule.h"
 #include "cache/cache.h"
 #include <limits.h>
 #include <stdatomic.h>
@@ -13,13 +14,14 @@
 
 #define CACHE_MAGIC UINT64_C(0x746f6b656e2d6831)
 enum {
-    CACHE_LAYOUT_VERSION = 1,
+    CACHE_LAYOUT_VERSION = 2,
     CACHE_WAYS = 8, /* entries of a set */
     CACHE_ENTRIES_MAX = 1 << 24,
     CACHE_FLIGHT_BITS = 14,
     CACHE_FLIGHT_SLOTS = 1 << CACHE_FLIGHT_BITS,
     CACHE_STRIPES = 16,
     CACHE_STRIPE_COUNTERS = 64,
+    CACHE_BUDGETS = 64, /* provider hosts */
     CACHE_LINE_BYTES = 64
 };
 
@@ -53,11 +55,18 @@ struct cache_stripe {
     _Alignas(CACHE_LINE_BYTES) _Atomic int64_t counter[CACHE_STRIPE_COUNTERS];
 };
 
+/** The budget of one provider host; host: cache_hash of its name, 0: free. */
+struct cache_budget {
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t host;
+    _Atomic uint64_t word[BUDGET_WORDS];
+};
+
 struct cache_segment {
     struct cache_header header;
     _Alignas(2 * CACHE_LINE_BYTES) _Atomic uint32_t generation; /* entries of another one are misses */
     struct cache_stripe stripes[CACHE_STRIPES];
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t flights[CACHE_FLIGHT_SLOTS]; /* words: see flight.c */
+    struct cache_budget budgets[CACHE_BUDGETS];
     struct cache_entry entries[];
 };
 
@@ -70,11 +79,13 @@ _Static_assert(sizeof(struct cache_verdict) == 48, "a verdict is six words, no p
 _Static_assert(CACHE_WORD_VERDICT * 8 + sizeof(struct cache_verdict) <= CACHE_WORDS * 8, "a verdict fits its entry");
 _Static_assert(sizeof(struct cache_entry) == 128, "an entry is two cache lines");
 _Static_assert(sizeof(struct cache_stripe) == 512, "stripes share no cache line");
+_Static_assert(sizeof(struct cache_budget) == CACHE_LINE_BYTES, "budgets share no cache line");
 _Static_assert((int)COUNTER_COUNT <= (int)CACHE_STRIPE_COUNTERS, "a stripe has room for all counters");
 _Static_assert(offsetof(struct cache_segment, generation) == 128, "generation");
 _Static_assert(offsetof(struct cache_segment, stripes) == 192, "stripes");
 _Static_assert(offsetof(struct cache_segment, flights) == 8384, "flights");
-_Static_assert(offsetof(struct cache_segment, entries) == 139520, "entries");
+_Static_assert(offsetof(struct cache_segment, budgets) == 139456, "budgets");
+_Static_assert(offsetof(struct cache_segment, entries) == 143616, "entries");
 
 /** A mapped segment; at is NULL when there is none. */
 struct segment {

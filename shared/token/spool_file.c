@@ -92,8 +92,6 @@ static enum err_code check(const struct spool_file *f, int fd, struct stat *st, 
 {
     if (fstat(fd, st) != 0) return io_error(err, f, "examine");
     if (!S_ISREG(st->st_mode)) return err_set(err, ERR_IO, f->path, "the spool is not a regular file");
-    if (st->st_uid != geteuid() && geteuid() != 0)
-        return err_set(err, ERR_IO, f->path, "the spool belongs to another user");
     if (st->st_mode & FOR_OTHERS) return err_set(err, ERR_IO, f->path, "other users may use the spool; chmod go= it");
     return ERR_OK;
 }
