@@ -29,7 +29,7 @@ enum {
     LIMIT_WORKSPACE_ACCOUNTS = 2000,       /* accounts loaded for one request */
     LIMIT_IMPORT_LINE_BYTES = 1 << 20,
     LIMIT_CLOCK_SKEW_MS = 600000, /* how far the clocks of two hosts may be apart */
-    LIMIT_SPOOL_SLOTS = 1024, /* refreshes whose answers may wait for the store on one host */
+    LIMIT_SPOOL_SLOTS = 1024,     /* refreshes whose answers may wait for the store on one host */
     LIMIT_WORKERS = 256,
     LIMIT_BATCH = 1024
 };

@@ -79,7 +79,7 @@ enum err_code spool_record_intend(const struct json *about, char id[SPOOL_ID_BYT
 
 /* The first page's sum stands for its text: an answer opens nowhere but in its own place. */
 struct binding {
-    char field[SUM_HEX + 8];
+    char field[SUM_HEX + 16];
     unsigned char of[SHA256_BYTES];
     struct fast_binding fast;
 };

@@ -152,7 +152,7 @@ static void a_probe_whose_process_was_killed_is_replaced_in_time(void **state)
 {
     struct cache *cache = fixture_open(ENTRIES);
     struct budget_view view;
-    int64_t claimed_ms;
+    int64_t start_ms;
     pid_t pid;
 
     (void)state;
@@ -160,16 +160,16 @@ static void a_probe_whose_process_was_killed_is_replaced_in_time(void **state)
         budget_report(cache, host, &failed);
     assert_int_equal(why(cache, &limits, BUDGET_REFRESH), BUDGET_OPEN);
     atomic_store(&find_slot(cache, host)->word[BUDGET_BREAKER], UINT64_C(1) << 16 | BUDGET_BREAKER_OPEN);
+    start_ms = clock_mono_ms();
     pid = fixture_fork(claim_the_probe_and_hang, NULL);
     while (!atomic_load(&fixture_shared->word[0]))
         fixture_sleep_us(100);
-    claimed_ms = clock_mono_ms();
     budget_look(cache, host, &view);
     assert_int_equal(view.breaker, BUDGET_BREAKER_HALF_OPEN);
     fixture_kill(pid);
     while (why(cache, &limits, BUDGET_CHECK) != BUDGET_GO)
         fixture_sleep_us(1000);
-    assert_in_range(clock_mono_ms() - claimed_ms, PROBE_MS - 100, PROBE_MS + 2000);
+    assert_in_range(clock_mono_ms() - start_ms, PROBE_MS, PROBE_MS + 10000);
     assert_int_equal(why(cache, &limits, BUDGET_CHECK), BUDGET_OPEN);
     budget_report(cache, host, &answered);
     assert_int_equal(why(cache, &limits, BUDGET_CHECK), BUDGET_GO);
