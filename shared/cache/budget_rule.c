@@ -85,8 +85,7 @@ struct bucket {
     int64_t room_ns; /* how far ahead it may bring the bucket */
 };
 
-/* 0: there is no bucket. A slowed check finds room only in an empty one: without a burst, as what the last answers told is
- * already a round trip old. */
+/* 0: there is no bucket. A slowed check costs up to four calls, and its room is nine at least: it never waits for ever. */
 static int bucket_of(const struct budget_limits *limits, enum budget_kind kind, int percent, struct bucket *b)
 {
     int is_slow = kind == BUDGET_CHECK && percent >= BUDGET_SLOW_PERCENT;
@@ -99,10 +98,8 @@ static int bucket_of(const struct budget_limits *limits, enum budget_kind kind, 
     reserve = kind == BUDGET_CHECK ? burst / BUDGET_RESERVE_PART : 0;
     b->call_ns = NS_PER_S / rate;
     b->room_ns = b->call_ns * (burst - reserve);
-    if (!is_slow) return 1;
     /* The rate's share falls from 20/20 at 75 % to 5/20 at 90 %. */
-    b->call_ns = b->call_ns * 20 / (BUDGET_SLOW_PERCENT + 20 - min64(percent, BUDGET_STOP_PERCENT));
-    b->room_ns = b->call_ns;
+    if (is_slow) b->call_ns = b->call_ns * 20 / (BUDGET_SLOW_PERCENT + 20 - min64(percent, BUDGET_STOP_PERCENT));
     return 1;
 }
 
