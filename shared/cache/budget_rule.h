@@ -2,7 +2,7 @@
  * with anybody. Four parts, each one 64-bit word, each changed on its own, so that budget.c can keep them in shared memory
  * without a lock:
  *   - a token bucket: at most calls_per_second, and a burst of one second's worth, at least BUDGET_BURST_MIN calls. The last
- *     tenth of the burst is for refreshes, so one that is due goes at once while checks wait;
+ *     tenth of the burst is for refreshes, so one that is due goes at once while checks wait (a flood of them, before any);
  *   - the usage that the provider last reported: checks get slower from 75 % (to a quarter of the rate) and stop at 90 %,
  *     refreshes stop at 100 %. What was reported sinks by 1 % every 72 s (half the even pace of a rolling hour, as nobody
  *     knows when in it the calls were); a check that goes only because it has sunk counts as 1 % until an answer tells anew;

@@ -1,4 +1,4 @@
-/* The shared-memory segment: verdict cache, single flight, counters (DESIGN 7). One segment for all
+/* The shared-memory segment: verdict cache, single flight, counters (DESIGN 7), and the budget (budget.h). One segment for all
  * processes of the host. Holds no token, no key and no name: keys are seeded 128-bit hashes, verdicts are
  * small numbers. Readers take no lock and make no system call; whoever dies at any point leaves nothing
  * locked; what is torn or damaged reads as a miss. The layout is in cache_layout.h. Values of state,
