@@ -276,6 +276,22 @@ static enum http_outcome outcome_of(const struct call *call, CURLcode code)
     }
 }
 
+/* Neither connected nor past the handshake: not a byte of the request has left. */
+static int is_sent(const struct call *call)
+{
+    curl_off_t pretransfer_us = 0;
+
+    return curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us) != CURLE_OK || pretransfer_us;
+}
+
+static int64_t date_of(const struct http_answer *answer)
+{
+    const char *text = http_answer_header(answer, "Date");
+    time_t date_s = text ? curl_getdate(text, NULL) : -1;
+
+    return date_s > 0 ? (int64_t)date_s * 1000 : 0;
+}
+
 /* Ends a call that is in no list any more. */
 static void finish(struct call *call, CURLcode code)
 {
@@ -284,6 +300,7 @@ static void finish(struct call *call, CURLcode code)
 
     call->client->inflight--;
     answer.elapsed_ms = clock_mono_ms() - call->started_mono_ms;
+    answer.is_sent = is_sent(call);
     if (answer.outcome == HTTP_ANSWERED) {
         curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
         answer.status = (int)status;
@@ -294,6 +311,7 @@ static void finish(struct call *call, CURLcode code)
             answer.headers[i].name = buf_text(&call->header_text) + call->header_at[2 * i];
             answer.headers[i].value = buf_text(&call->header_text) + call->header_at[2 * i + 1];
         }
+        answer.date_ms = date_of(&answer);
     } else if (call->is_refused) {
         snprintf(answer.detail, sizeof answer.detail, "the URL or a header is not allowed");
     } else {

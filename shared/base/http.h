@@ -48,6 +48,8 @@ struct http_answer {
     const char *body; /* NUL-terminated, never NULL */
     size_t body_len;
     int64_t elapsed_ms;
+    int is_sent;     /* the request, or a part of it, may have left this host; 0: certainly not */
+    int64_t date_ms; /* the host's own time, from its Date header; 0: none */
 };
 /** http_answer_header(answer, name): value of the first such header, case-insensitive; NULL if none. */
 const char *http_answer_header(const struct http_answer *answer, const char *name);
