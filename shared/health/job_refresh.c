@@ -31,7 +31,8 @@ int job_refresh(struct job *job)
     struct err err = {0};
 
     if (!job->options.refresh || job->v->hurry || job->asked.finding.reason != REASON_OK) return 0;
-    if (!refresh_is_due(policy, job->account.expires_at_ms, job->before.token_since.at_ms, spread, clock_now_ms()))
+    if (clock_now_ms() < refresh_due_at(policy, job->account.expires_at_ms, spread) ||
+        policy->model != REFRESH_EXTEND || !job->account.expires_at_ms)
         return 0;
     if (job->asked.form->kind == FORM_PLAIN && !job_may_seal(job)) return 0;
     if (job_call(job, REQUEST_REFRESH, refreshed, &err) == ERR_OK) return 1;

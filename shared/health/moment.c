@@ -1,6 +1,7 @@
 #include "health/moment.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "store/account.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -65,4 +66,13 @@ void moment_parse_clock(const char *text, struct moment *m)
         return;
     m->boot = 0;
     m->mono_ms = 0;
+}
+
+struct moment moment_find(const struct json *object, const char *date, const char *clock)
+{
+    struct moment m = {0};
+
+    if (!account_date(json_get(object, date), &m.at_ms) || m.at_ms <= 0) return (struct moment){0};
+    moment_parse_clock(json_string(json_get(object, clock)), &m);
+    return m;
 }

@@ -4,6 +4,7 @@
  * differ by LIMIT_CLOCK_SKEW_MS: so much is taken off, so that nothing ever seems longer ago than it is. */
 #ifndef TH_MOMENT_H
 #define TH_MOMENT_H
+#include "base/json.h"
 #include <stdint.h>
 
 struct moment {
@@ -22,5 +23,8 @@ int64_t moment_elapsed_ms(const struct moment *since, const struct moment *now);
  *  text that is none gives boot 0. */
 const char *moment_print_clock(const struct moment *m, char out[MOMENT_CLOCK_BYTES]);
 void moment_parse_clock(const char *text, struct moment *m);
+/** moment_find(object, date, clock): a moment in a document: the paths of its date and of the text that moment_print_clock made; never
+ *  if there is no such date. */
+struct moment moment_find(const struct json *object, const char *date, const char *clock);
 
 #endif

@@ -221,14 +221,6 @@ static int64_t date_at(const struct json *health, const char *path)
     return account_date(json_get(health, path), &at_ms) && at_ms > 0 ? at_ms : 0;
 }
 
-static struct moment moment_at(const struct json *health, const char *date, const char *clock)
-{
-    struct moment m = {.at_ms = date_at(health, date)};
-
-    if (m.at_ms) moment_parse_clock(json_string(json_get(health, clock)), &m);
-    return m;
-}
-
 static enum reason reason_at(const struct json *health, const char *path)
 {
     enum reason reason = REASON_NONE;
@@ -260,7 +252,7 @@ static void parse_decision(const struct json *health, struct verdict *v)
     v->checked_at_ms = date_at(health, "checkedAt");
     text_at(health, "rule", v->rule, sizeof v->rule);
     if (v->state != STATE_BROKEN) return;
-    v->confirmed = moment_at(health, "confirmedAt", "confirmedClock");
+    v->confirmed = moment_find(health, "confirmedAt", "confirmedClock");
     if (v->confirmed.at_ms && json_int(json_get(health, "confirmations"), &n) && n > 0 && n <= CONFIRMATIONS_MAX)
         v->confirmations = (int)n;
 }
@@ -270,7 +262,7 @@ void verdict_parse(const struct json *health, struct verdict *v)
     *v = (struct verdict){.action = ACTION_WAIT};
     if (json_type(health) != JSON_OBJECT) return;
     text_at(health, "print", v->print, sizeof v->print);
-    v->token_since = moment_at(health, "tokenSince", "tokenSinceClock");
+    v->token_since = moment_find(health, "tokenSince", "tokenSinceClock");
     parse_decision(health, v);
     v->attempt_reason = reason_at(health, "lastAttempt.reason");
     if (v->attempt_reason == REASON_NONE) return;

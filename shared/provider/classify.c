@@ -194,6 +194,13 @@ static void read_error(struct reading *r, struct finding *f)
     if (json_string(r->message)) scrub_message(r->login, json_string(r->message), f->message, sizeof f->message);
 }
 
+static int may_have_worked(const struct reading *r)
+{
+    int status = r->answer->status;
+
+    return status >= 500 || (status >= 200 && status < 300 && !(r->root && has_error(r)));
+}
+
 static void classify_answered(struct reading *r, struct finding *f)
 {
     if (is_success(r)) {
@@ -201,6 +208,7 @@ static void classify_answered(struct reading *r, struct finding *f)
             decide(f, REASON_OK, "success");
         else
             decide(f, REASON_BAD_RESPONSE, "success_incomplete");
+        f->may_have_worked = f->reason != REASON_OK;
         return;
     }
     /* An absent value can fit a test, too: a page of HTML must not. */
@@ -209,6 +217,7 @@ static void classify_answered(struct reading *r, struct finding *f)
         decide(f, rule->reason, rule->name);
     else
         decide_built_in(r, f);
+    f->may_have_worked = may_have_worked(r);
 }
 
 void login_classify(const struct login *l, enum request_kind kind, const struct http_answer *answer, struct finding *f)
@@ -217,6 +226,7 @@ void login_classify(const struct login *l, enum request_kind kind, const struct 
     *f = (struct finding){.usage_percent = -1};
     if (answer->outcome != HTTP_ANSWERED) {
         decide(f, answer->outcome == HTTP_TIMED_OUT ? REASON_TIMEOUT : REASON_TRANSIENT, "network");
+        f->may_have_worked = answer->is_sent;
         return;
     }
     f->http_status = answer->status;
