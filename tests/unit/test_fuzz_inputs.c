@@ -73,7 +73,7 @@ static void run(const char *const *samples, unsigned count, unsigned rounds, try
         size_t len = strlen(sample);
         char *text;
 
-        memcpy(room, sample, len);
+        snprintf(room, sizeof room, "%s", sample);
         if (round >= count) len = mutate(room, len, samples[draw(count)]);
         text = malloc(len ? len : 1);
         assert_non_null(text);
