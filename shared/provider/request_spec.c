@@ -67,8 +67,8 @@ static enum err_code read_form(const struct reader *rd, const struct at *at, voi
 static enum err_code read_headers(const struct reader *rd, const struct at *at, void *out)
 {
     ((struct request_spec *)out)->headers = at->value;
-    /* Two are the engine's own: Content-Type of a form, Authorization of basic_auth. */
-    if (json_count(at->value) > HTTP_HEADERS_MAX - 2) return reader_fail(rd, at, "too many headers");
+    /* One is the engine's own: Content-Type of a form. */
+    if (json_count(at->value) > HTTP_HEADERS_MAX - 1) return reader_fail(rd, at, "too many headers");
     for (size_t i = 0; i < json_count(at->value); i++) {
         struct at child = reader_member(at, i);
         if (child.key[strspn(child.key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")])
@@ -258,6 +258,8 @@ static enum err_code check_kind(const struct reader *rd, const struct at *at, co
     if (spec->basic_auth && has_header(spec, "Authorization"))
         return reader_fail(rd, at, "basic auth and a header Authorization are one too many");
     if (spec->form && strcmp(spec->method, "POST") != 0) return reader_fail(rd, at, "a form needs the method POST");
+    if (spec->form && has_header(spec, "Content-Type"))
+        return reader_fail(rd, at, "a form has its Content-Type already");
     if (!request_spec_uses(spec, "{access_token}") &&
         !(kind == REQUEST_REFRESH && request_spec_uses(spec, "{refresh_token}")))
         return reader_fail(rd, at, "the request sends no token: {access_token} is nowhere");

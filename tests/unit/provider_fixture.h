@@ -51,6 +51,17 @@ __attribute__((unused)) static void fixture_write(const char *dir, const char *n
     assert_int_equal(fclose(out), 0);
 }
 
+__attribute__((unused)) static void fixture_read(const char *path, struct buf *out)
+{
+    char chunk[4096];
+    size_t n;
+    FILE *in = fopen(path, "re");
+    if (!in) fail_msg("%s cannot be opened", path);
+    while ((n = fread(chunk, 1, sizeof chunk, in)) > 0)
+        buf_put(out, chunk, n);
+    fclose(in);
+}
+
 __attribute__((unused)) static void fixture_dir_remove(const char *dir, const char *const *names)
 {
     char path[256];
