@@ -96,7 +96,7 @@ static void the_last_of_two_writes_to_one_path_counts(void **state)
 
 static void a_patch_that_lost_something_is_not_sound(void **state)
 {
-    static char paths[PATCH_MAX + 1][8];
+    static char paths[PATCH_MAX + 1][16];
     struct patch p = {0};
 
     (void)state;
