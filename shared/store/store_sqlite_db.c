@@ -11,10 +11,11 @@ enum { SCHEMA_VERSION = 1, HASTY_MS = 1000 };
 /* migrations[n] leads from version n to n + 1; those that were ever shipped stay as they are. */
 static const char *const migrations[SCHEMA_VERSION] = {
     "CREATE TABLE accounts("
-    " id TEXT PRIMARY KEY, platform TEXT NOT NULL, workspace TEXT, active INTEGER NOT NULL,"
-    " needs INTEGER NOT NULL, state TEXT NOT NULL, status TEXT NOT NULL, doc TEXT NOT NULL) WITHOUT ROWID;"
-    "CREATE INDEX accounts_workspace ON accounts(platform, workspace);"
+    " id TEXT NOT NULL UNIQUE, platform TEXT NOT NULL, workspace TEXT, active INTEGER NOT NULL,"
+    " needs INTEGER NOT NULL, state TEXT NOT NULL, status TEXT NOT NULL, doc TEXT NOT NULL);"
+    "CREATE INDEX accounts_workspace ON accounts(platform, workspace, id);"
     "CREATE INDEX accounts_sweep ON accounts(platform, active, id);"
+    "CREATE INDEX accounts_count ON accounts(platform, active, needs, state, status);"
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
 };
 
