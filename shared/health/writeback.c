@@ -232,5 +232,6 @@ enum err_code writeback_build(const struct writeback *w, struct patch *patch, st
     if (effect->fixed) patch_set_date(patch, "lastTokenFix", w->now.at_ms);
     if (effect->fixed || w->refreshed || w->before->state != w->after->state)
         patch_set_date(patch, "updatedAt", w->now.at_ms);
+    patch->loose = !effect->fixed && !w->refreshed && w->before->state == w->after->state;
     return ERR_OK;
 }

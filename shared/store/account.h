@@ -76,6 +76,7 @@ struct patch {
     struct patch_field guards
         [PATCH_MAX]; /* SET: field must equal value (any type, objects field by field); UNSET: must be absent or null */
     int guard_count;
+    int loose; /* need not survive a power cut or a fail-over: it holds no token, and the next check writes it again */
     int overflow; /* more than PATCH_MAX were put, or memory ran out: store_update refuses it with ERR_INTERNAL */
 };
 /** patch_set(p, path, value): takes value; replaces an earlier one of that path. A NULL value (no memory) spoils the patch. Two

@@ -46,7 +46,7 @@ enum err_code store_scan(struct store *store, const char *platform, const struct
                          store_account_fn *fn, void *arg, struct store_page *page, struct err *err);
 /** store_update(store, id, patch, err): apply the patch to that one document in one atomic write if all guards hold.
  *  ERR_CONFLICT: a guard does not hold, nothing written. ERR_NOT_FOUND: no such document (stores may tell that as ERR_CONFLICT
- *  only if they cannot know). Never writes a whole document, never creates one. Durable when it returns. */
+ *  only if they cannot know). Never writes a whole document, never creates one. Durable when it returns, unless the patch is loose. */
 enum err_code store_update(struct store *store, const struct account_id *id, const struct patch *patch,
                            struct err *err);
 /** store_import(store, doc, replace, &created, err): insert a document as it is; an existing _id: replace ≠ 0 replaces it, else ERR_CONFLICT. */

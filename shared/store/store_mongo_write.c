@@ -35,21 +35,34 @@ static enum err_code read_held(struct mongo_store *s, const struct account_id *i
     return rc;
 }
 
-/* One write. *done = 0: no document matched, or a parent of a field is no object. */
-static enum err_code update_once(struct mongo_store *s, const bson_t *filter, const bson_t *change, int *done,
-                                 struct err *err)
+/* Loose: the primary has it, and that is all. */
+static void put_concern(bson_t *opts, int loose)
 {
-    bson_t reply;
+    bson_t concern;
+
+    if (!loose) return; /* the client's own: a majority, journaled */
+    bson_append_document_begin(opts, "writeConcern", -1, &concern);
+    bson_append_int32(&concern, "w", -1, 1);
+    bson_append_document_end(opts, &concern);
+}
+
+/* One write. *done = 0: no document matched, or a parent of a field is no object. */
+static enum err_code update_once(struct mongo_store *s, const bson_t *filter, const bson_t *change, int loose,
+                                 int *done, struct err *err)
+{
+    bson_t opts = BSON_INITIALIZER, reply;
     bson_error_t error;
     bson_iter_t it;
     enum err_code rc = store_mongo_begin(s, err);
 
     *done = 0;
     if (rc != ERR_OK) return rc;
-    if (mongoc_collection_update_one(s->accounts, filter, change, NULL, &reply, &error))
+    put_concern(&opts, loose);
+    if (mongoc_collection_update_one(s->accounts, filter, change, &opts, &reply, &error))
         *done = bson_iter_init_find(&it, &reply, "matchedCount") && bson_iter_as_int64(&it) == 1;
     else if (error.domain != MONGOC_ERROR_SERVER || error.code != MONGO_PATH_NOT_VIABLE)
         rc = store_mongo_fail(s, &error, &reply, err);
+    bson_destroy(&opts);
     bson_destroy(&reply);
     return rc;
 }
@@ -64,7 +77,7 @@ static enum err_code try_update(struct mongo_store *s, const struct account_id *
     if (held && !patch_blocked(patch, held, &whole)) rc = err_set(err, ERR_INTERNAL, id->text, "too many parents");
     if (rc == ERR_OK) rc = mongo_filter(id, patch, &whole, held, &filter, err);
     if (rc == ERR_OK) rc = mongo_change(patch, &whole, &change, err);
-    if (rc == ERR_OK) rc = update_once(s, &filter, &change, done, err);
+    if (rc == ERR_OK) rc = update_once(s, &filter, &change, patch->loose, done, err);
     bson_destroy(&filter);
     bson_destroy(&change);
     return rc;

@@ -28,6 +28,7 @@ struct sqlite_store {
     int64_t
         hasty_until_mono_ms; /* a lock was just waited for in vain: until then the next calls try, but do not wait */
     int was_open;            /* the file has been there: if it is gone it is waited for, not made anew */
+    int is_loose;            /* commits are not synced now */
     sqlite3 *db;             /* NULL: to be opened by the next call */
     sqlite3_stmt *statements[STATEMENT_COUNT];
 };

@@ -70,6 +70,7 @@ void store_sqlite_disconnect(struct sqlite_store *s)
     }
     sqlite3_close(s->db);
     s->db = NULL;
+    s->is_loose = 0;
 }
 
 int store_sqlite_version(sqlite3 *db, int *version)

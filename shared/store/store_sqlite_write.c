@@ -2,6 +2,33 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A commit that is not synced stays whole and in order; only a power cut can take it, with those after it, and the next synced one
+ * takes it to the disk. That spares a sweep one fsync an account. */
+static enum err_code begin(struct sqlite_store *s, int loose, struct err *err)
+{
+    enum err_code rc = store_sqlite_ready(s, err);
+    int result = SQLITE_OK;
+
+    if (rc != ERR_OK) return rc;
+    if (s->is_loose != loose)
+        result = sqlite3_exec(s->db, loose ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL", NULL, NULL, NULL);
+    if (result == SQLITE_OK) s->is_loose = loose;
+    if (result == SQLITE_OK) result = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    return result == SQLITE_OK ? ERR_OK : store_sqlite_fail(s, result, err);
+}
+
+/* Commits if ${rc} is ERR_OK, else takes back. */
+static enum err_code end(struct sqlite_store *s, enum err_code rc, struct err *err)
+{
+    if (rc == ERR_OK) {
+        int result = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
+
+        if (result != SQLITE_OK) rc = store_sqlite_fail(s, result, err);
+    }
+    if (rc != ERR_OK && !sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return rc;
+}
+
 static enum err_code run(struct sqlite_store *s, sqlite3_stmt *st, struct err *err)
 {
     int rc = sqlite3_step(st);
@@ -83,46 +110,42 @@ static enum err_code update_locked(struct sqlite_store *s, const struct account_
 
 enum err_code store_sqlite_update(void *state, const struct account_id *id, const struct patch *patch, struct err *err)
 {
-    struct sqlite_store *s = state;
-    enum err_code rc = store_sqlite_ready(s, err);
-    int result;
+    enum err_code rc = begin(state, patch->loose, err);
 
-    if (rc != ERR_OK) return rc;
-    result = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-    if (result != SQLITE_OK) return store_sqlite_fail(s, result, err);
-    rc = update_locked(s, id, patch, err);
-    if (rc == ERR_OK) {
-        result = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
-        if (result != SQLITE_OK) rc = store_sqlite_fail(s, result, err);
-    }
-    if (rc != ERR_OK && s->db && !sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-    return rc;
+    return rc == ERR_OK ? end(state, update_locked(state, id, patch, err), err) : rc;
 }
 
 enum err_code store_sqlite_import(void *state, const struct json *doc, const struct account *account, int replace,
                                   int *created, struct err *err)
 {
-    enum err_code rc = store_sqlite_ready(state, err);
+    enum err_code rc = begin(state, 0, err);
 
-    if (rc == ERR_OK) rc = write_doc(state, INSERT, doc, err);
+    *created = 0;
+    if (rc != ERR_OK) return rc;
+    rc = write_doc(state, INSERT, doc, err);
     *created = rc == ERR_OK;
-    if (rc != ERR_CONFLICT) return rc;
-    if (!replace)
-        return err_set(err, ERR_CONFLICT, account->id.text, "an account with this _id exists; --replace replaces it");
-    return write_doc(state, REPLACE, doc, err);
+    if (rc == ERR_CONFLICT && replace)
+        rc = write_doc(state, REPLACE, doc, err);
+    else if (rc == ERR_CONFLICT)
+        err_set(err, rc, account->id.text, "an account with this _id exists; --replace replaces it");
+    return end(state, rc, err);
 }
 
 enum err_code store_sqlite_meta_put(void *state, const char *name, const struct json *value, struct err *err)
 {
     struct buf text = {0};
-    sqlite3_stmt *st;
+    sqlite3_stmt *st = NULL;
     enum err_code rc = json_print(value, &text, err);
 
-    if (rc == ERR_OK) rc = store_sqlite_get(state, META_PUT, &st, err);
+    if (rc == ERR_OK) rc = begin(state, 0, err);
     if (rc == ERR_OK) {
-        store_sqlite_bind_text(st, 1, name);
-        store_sqlite_bind_text(st, 2, buf_text(&text));
-        rc = run(state, st, err);
+        rc = store_sqlite_statement(state, META_PUT, &st, err);
+        if (rc == ERR_OK) {
+            store_sqlite_bind_text(st, 1, name);
+            store_sqlite_bind_text(st, 2, buf_text(&text));
+            rc = run(state, st, err);
+        }
+        rc = end(state, rc, err);
     }
     buf_free(&text);
     return rc;

@@ -412,6 +412,24 @@ static void the_same_patch_may_be_applied_twice(void **state)
     expect_held("tokenHealth", "{\"state\":\"healthy\"}", "after both");
 }
 
+static void a_loose_patch_is_written_and_guarded_as_any_other(void **state)
+{
+    struct patch p = {0};
+
+    (void)state;
+    put_document("\"tokenHealth\":null");
+    p.loose = 1;
+    guard_json(&p, "accessToken", "\"t\"");
+    patch_set_string(&p, "tokenHealth.state", "healthy");
+    update(&p, ERR_CONFLICT, "a guard does not hold");
+    expect_held("tokenHealth", "null", "nothing was written");
+    p.loose = 1;
+    patch_guard(&p, "accessToken", NULL);
+    patch_set_string(&p, "tokenHealth.state", "healthy");
+    update(&p, ERR_OK, "update");
+    expect_held("tokenHealth.state", "\"healthy\"", "written");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -430,6 +448,7 @@ int main(void)
         TEST(an_account_that_is_not_there_is_not_found_and_not_made),
         TEST(a_patch_that_contradicts_itself_is_refused),
         TEST(the_same_patch_may_be_applied_twice),
+        TEST(a_loose_patch_is_written_and_guarded_as_any_other),
     };
 
     return cmocka_run_group_tests(tests, fixture_begin, fixture_end);
