@@ -108,11 +108,27 @@ static enum err_code update_locked(struct sqlite_store *s, const struct account_
     return rc;
 }
 
+/* A plain token that the patch took out is still in older pages, of the file and of its log: a checkpoint overwrites the one and cuts
+ * the other. Readers in its way may keep it from that; then the next one does it. */
+static void forget(struct sqlite_store *s, const struct patch *patch)
+{
+    for (int i = 0; i < patch->field_count; i++) {
+        const struct patch_field *field = &patch->fields[i];
+
+        if (field->op == PATCH_UNSET && (!strcmp(field->path, "accessToken") || !strcmp(field->path, "refreshToken"))) {
+            sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+            return;
+        }
+    }
+}
+
 enum err_code store_sqlite_update(void *state, const struct account_id *id, const struct patch *patch, struct err *err)
 {
     enum err_code rc = begin(state, patch->loose, err);
 
-    return rc == ERR_OK ? end(state, update_locked(state, id, patch, err), err) : rc;
+    if (rc == ERR_OK) rc = end(state, update_locked(state, id, patch, err), err);
+    if (rc == ERR_OK) forget(state, patch);
+    return rc;
 }
 
 enum err_code store_sqlite_import(void *state, const struct json *doc, const struct account *account, int replace,
