@@ -109,14 +109,14 @@ void job_finish(struct job *job)
 static int is_good_hit(const struct job *job, const struct cache_verdict *hit)
 {
     const int storage_faults = FAULT_ENVELOPE_IN_PLAIN_FIELD | FAULT_PLAIN_AT_REST | FAULT_NO_COMPANIONS;
-    int64_t begin_ms;
+    int64_t learnt_ms = hit->attempted_at_ms > hit->checked_at_ms ? hit->attempted_at_ms : hit->checked_at_ms;
 
     if (hit->token_print != job->print64) return 0;
     if (hit->state >= STATE_COUNT || hit->reason >= REASON_COUNT || hit->attempt_reason >= REASON_COUNT) return 0;
     if (job->options.fix && (job->intake.faults & storage_faults) && !(hit->flags & CACHED_AFTER_FIX)) return 0;
     if (!job->options.force) return 1;
-    begin_ms = clock_now_ms() - (clock_mono_ms() - job->started_mono_ms);
-    if (hit->checked_at_ms >= begin_ms || hit->attempted_at_ms >= begin_ms) return 1;
+    if (learnt_ms > clock_now_ms()) return 0; /* the clock was set back */
+    if (learnt_ms > job->started_at_ms) return 1;
     return job->options.since_ms && hit->checked_at_ms >= job->options.since_ms && hit->attempt_reason == REASON_NONE;
 }
 

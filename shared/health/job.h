@@ -52,7 +52,7 @@ struct job {
     struct cache_key key;
     uint32_t generation;
     uint64_t print64;
-    int64_t started_mono_ms, waiting_mono_ms; /* waiting: since when for another's answer, 0: not */
+    int64_t started_at_ms, waiting_mono_ms; /* waiting: since when for another's answer, 0: not */
     int holds_flight;
 
     struct verdict before;

@@ -47,12 +47,12 @@ static int works(enum state state)
     return state == STATE_HEALTHY || state == STATE_EXPIRING || state == STATE_LIMITED;
 }
 
-/* The words that existing front ends know. */
+/* The words that existing front ends know. faults: those that are still there. */
 static const char *issue_of(const struct account_report *r, int faults)
 {
     if (!r->is_active) return NULL;
     if (!r->has_token) return "missing_access_token";
-    if ((faults & FAULT_ENVELOPE_IN_PLAIN_FIELD) && !r->fixed) return "encrypted_token_in_access_field";
+    if (faults & FAULT_ENVELOPE_IN_PLAIN_FIELD) return "encrypted_token_in_access_field";
     if (r->verdict.state == STATE_BROKEN)
         return r->verdict.reason == REASON_UNDECRYPTABLE ? "validation_error" : "invalid_token_api_failed";
     if (r->verdict.attempt_reason != REASON_NONE) return "validation_error";
@@ -78,7 +78,7 @@ void report_from_result(const struct validate_result *r, struct account_report *
         put_text(report->rule, sizeof report->rule, r->finding->rule);
         put_text(report->message, sizeof report->message, r->finding->message);
     }
-    report->issue = issue_of(report, r->faults);
+    report->issue = issue_of(report, r->faults & ~r->fixed);
 }
 
 void report_from_account(const struct account *account, struct account_report *report)

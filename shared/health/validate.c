@@ -50,7 +50,7 @@ enum err_code validator_submit(struct validator *v, struct account *account, con
     job->options = *options;
     job->done = done;
     job->arg = arg;
-    job->started_mono_ms = clock_mono_ms();
+    job->started_at_ms = clock_now_ms();
     job->step = job_start;
     job->place = JOB_READY;
     TAILQ_INSERT_TAIL(&v->lists[JOB_READY], job, entry);

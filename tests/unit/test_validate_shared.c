@@ -1,0 +1,411 @@
+/* The pipeline among others: the cache, other processes, an application that writes meanwhile, a store that goes away. */
+#include "base/clock.h"
+#include "service_fixture.h"
+
+#define E_ONE      "\"encryptedAccessToken\":{\"$seal\":\"" TOKEN_ONE "\"}"
+#define P_TWO      "\"accessToken\":\"" TOKEN_TWO "\""
+#define COMPANIONS "\"tokenStatus\":\"valid\",\"needsReconnection\":false,\"lastTokenValidation\":{\"$date\":5}"
+static const struct validate_options usual = {.fix = 1, .refresh = 1};
+static const struct validate_options forced = {.fix = 1, .refresh = 1, .force = 1};
+
+/* ---- cache ---- */
+
+static void expect_calls(struct service_fixture *f, int calls, const char *what)
+{
+    if (*f->provider.calls != calls) fail_msg("%s: %d calls, expected %d", what, *f->provider.calls, calls);
+}
+
+static void a_cached_answer_makes_no_call_and_opens_nothing(void **state)
+{
+    struct service_fixture f;
+    struct kept_result kept;
+    struct json *before, *now;
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_healthy(&f.provider, TOKEN_ONE);
+    service_fixture_put(&f, "{" E_ONE "," COMPANIONS "}");
+    service_fixture_validate(&f, "a1", &usual);
+    expect_calls(&f, 1, "at first");
+    before = store_fixture_doc(&f.store, "a1");
+    kept = service_fixture_validate(&f, "a1", &usual);
+    expect_calls(&f, 1, "from the cache");
+    assert_true(kept.result.source == SOURCE_CACHE && kept.result.verdict.state == STATE_HEALTHY && !kept.result.asked);
+    now = store_fixture_doc(&f.store, "a1");
+    assert_true(json_equal(before, now));
+    json_free(before);
+    json_free(now);
+    service_fixture_validate(&f, "a1", &forced);
+    expect_calls(&f, 2, "forced");
+    service_fixture_change(&f, "a1", "encryptedAccessToken", "{\"$seal\":\"" TOKEN_ONE "\"}");
+    service_fixture_validate(&f, "a1", &usual);
+    expect_calls(&f, 3, "another envelope");
+    service_clear_cache(f.service, "instagram", NULL, NULL);
+    service_fixture_validate(&f, "a1", &usual);
+    expect_calls(&f, 4, "after clearing");
+    service_fixture_close(&f);
+}
+
+static void what_cannot_be_put_right_is_asked_about_once_too(void **state)
+{
+    static const char *const stuck[] = {
+        "{\"encryptedAccessToken\":{\"$other\":\"" TOKEN_ONE "\"}}",
+        "{" E_ONE "," P_TWO "}", /* both refused */
+        "{\"accessToken\":\"a b\"}",
+        "{}",
+    };
+    struct service_fixture f;
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_revoked(&f.provider, TOKEN_ONE);
+    double_revoked(&f.provider, TOKEN_TWO);
+    for (size_t i = 0; i < sizeof stuck / sizeof *stuck; i++) {
+        struct kept_result first, second;
+        int calls;
+
+        service_fixture_put(&f, stuck[i]);
+        first = service_fixture_validate(&f, "a1", &usual);
+        calls = *f.provider.calls;
+        second = service_fixture_validate(&f, "a1", &usual);
+        expect_calls(&f, calls, stuck[i]);
+        if (second.result.source != SOURCE_CACHE || second.result.verdict.reason != first.result.verdict.reason)
+            fail_msg("%s: not from the cache", stuck[i]);
+    }
+    service_fixture_close(&f);
+}
+
+static void a_fault_is_put_right_although_the_verdict_is_cached(void **state)
+{
+    const struct validate_options off = {.refresh = 1};
+    struct service_fixture f;
+    struct kept_result kept;
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_healthy(&f.provider, TOKEN_TWO);
+    service_fixture_put(&f, "{" P_TWO "}");
+    service_fixture_validate(&f, "a1", &off);
+    kept = service_fixture_validate(&f, "a1", &usual);
+    assert_int_equal(kept.result.fixed, FAULT_PLAIN_AT_REST);
+    kept = service_fixture_validate(&f, "a1", &usual);
+    assert_true(kept.result.source == SOURCE_CACHE);
+    service_fixture_close(&f);
+}
+
+static void an_attempt_is_cached_for_a_short_time_only(void **state)
+{
+    struct service_fixture f;
+
+    (void)state;
+    service_fixture_open(&f, "inconclusive_ttl = 200ms\n"); /* the last section is [cache] */
+    double_says(&f.provider, TOKEN_ONE, 500, "");
+    service_fixture_put(&f, "{" E_ONE "," COMPANIONS "}");
+    service_fixture_validate(&f, "a1", &usual);
+    service_fixture_validate(&f, "a1", &usual);
+    expect_calls(&f, 1, "at once");
+    double_sleep_ms(250);
+    service_fixture_validate(&f, "a1", &usual);
+    expect_calls(&f, 2, "later");
+    service_fixture_close(&f);
+}
+
+/* ---- other processes ---- */
+
+struct crowd {
+    struct service_fixture *f;
+    const struct validate_options *options;
+};
+
+/* In a child: a service of its own, as a worker has. cmocka's asserts belong to the parent. */
+static int validate_in_child(struct crowd *crowd, enum state expected)
+{
+    struct service_fixture f = *crowd->f;
+    struct account account = {0};
+    struct kept_result kept = {0};
+
+    if (service_open(crowd->f->cfg, &f.service, NULL) != ERR_OK) return 2;
+    if (store_find_account(service_store(f.service), "a1", &account, NULL) != ERR_OK) return 3;
+    if (validator_submit(service_validator(f.service), &account, crowd->options, keep_result, &kept, NULL) != ERR_OK)
+        return 4;
+    validator_finish(service_validator(f.service));
+    service_close(f.service);
+    return kept.calls == 1 && kept.result.verdict.state == expected ? 0 : 5;
+}
+
+static int run_crowd(struct crowd *crowd, int count, enum state expected)
+{
+    pid_t pids[16];
+    int failures = 0, status;
+
+    fflush(NULL);
+    for (int i = 0; i < count; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) _exit(validate_in_child(crowd, expected));
+    }
+    for (int i = 0; i < count; i++)
+        failures += waitpid(pids[i], &status, 0) != pids[i] || status != 0;
+    return failures;
+}
+
+static void of_many_processes_one_asks(void **state)
+{
+    static const struct {
+        const char *name, *members;
+        enum state state;
+    } cases[] = {
+        {"in order", "{" E_ONE "," COMPANIONS "}", STATE_HEALTHY},
+        {"without companions", "{" E_ONE "}", STATE_HEALTHY},
+        {"plain, which changes what is stored", "{\"accessToken\":\"" TOKEN_ONE "\"}", STATE_HEALTHY},
+        {"inconclusive", "{" E_ONE "," COMPANIONS ",\"accessToken\":\"" TOKEN_TWO "\"}", STATE_UNKNOWN},
+    };
+    struct service_fixture f;
+    struct crowd crowd = {&f, &usual};
+
+    (void)state;
+    service_fixture_open(&f, "");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int before = *f.provider.calls, failures;
+
+        double_healthy(&f.provider, TOKEN_ONE);
+        if (cases[i].state == STATE_UNKNOWN) double_says(&f.provider, TOKEN_ONE, 503, "");
+        double_about(&f.provider, TOKEN_ONE)->delay_ms = 900; /* all have started by then */
+        service_fixture_put(&f, cases[i].members);
+        failures = run_crowd(&crowd, 4, cases[i].state);
+        if (failures || *f.provider.calls - before != 1)
+            fail_msg("%s: %d of 4 processes failed, %d calls", cases[i].name, failures, *f.provider.calls - before);
+        service_clear_cache(f.service, "instagram", NULL, NULL);
+    }
+    service_fixture_close(&f);
+}
+
+static int die_while_asking(struct crowd *crowd)
+{
+    struct service *service;
+    struct account account = {0};
+    struct kept_result kept = {0};
+    int before = *crowd->f->provider.calls;
+
+    if (service_open(crowd->f->cfg, &service, NULL) != ERR_OK) return 2;
+    if (store_find_account(service_store(service), "a1", &account, NULL) != ERR_OK) return 3;
+    if (validator_submit(service_validator(service), &account, crowd->options, keep_result, &kept, NULL) != ERR_OK)
+        return 4;
+    while (*crowd->f->provider.calls == before)
+        validator_run(service_validator(service), 10);
+    raise(SIGKILL);
+    return 5;
+}
+
+static void when_the_one_who_asks_dies_another_asks(void **state)
+{
+    struct service_fixture f;
+    struct crowd crowd = {&f, &usual};
+    struct kept_result kept;
+    int status;
+    pid_t pid;
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_healthy(&f.provider, TOKEN_ONE);
+    double_about(&f.provider, TOKEN_ONE)->delay_ms = 200;
+    service_fixture_put(&f, "{" E_ONE "," COMPANIONS "}");
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) _exit(die_while_asking(&crowd));
+    assert_true(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+    kept = service_fixture_validate(&f, "a1", &usual);
+    assert_int_equal(kept.result.verdict.state, STATE_HEALTHY);
+    expect_calls(&f, 2, "the dead one's and ours");
+    service_fixture_close(&f);
+}
+
+static void who_waits_for_an_answer_burns_no_cpu(void **state)
+{
+    enum { WAITERS = 1000 };
+    static struct kept_result kept[WAITERS];
+    struct service_fixture f;
+    int64_t cpu_ms;
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_healthy(&f.provider, TOKEN_ONE);
+    double_about(&f.provider, TOKEN_ONE)->delay_ms = 900;
+    service_fixture_put(&f, "{" E_ONE "," COMPANIONS "}");
+    for (int i = 0; i < WAITERS; i++)
+        service_fixture_submit(&f, "a1", &usual, &kept[i]);
+    validator_run(service_validator(f.service), 0);
+    cpu_ms = fixture_cpu_ms();
+    validator_finish(service_validator(f.service));
+    cpu_ms = fixture_cpu_ms() - cpu_ms;
+    expect_calls(&f, 1, "a thousand jobs of one process");
+    for (int i = 0; i < WAITERS; i++)
+        assert_true(kept[i].calls == 1 && kept[i].result.verdict.state == STATE_HEALTHY);
+    print_message("FIGURE: 1,000 waiting jobs used %lld ms of CPU in 900 ms\n", (long long)cpu_ms);
+    assert_true(cpu_ms < 450);
+    service_fixture_close(&f);
+}
+
+/* ---- the application writes while we ask ---- */
+
+/* Runs the job until its call has reached the provider. */
+static void run_until_asked(struct service_fixture *f, int calls)
+{
+    int64_t end_ms = clock_mono_ms() + 5000;
+
+    while (*f->provider.calls < calls && clock_mono_ms() < end_ms)
+        validator_run(service_validator(f->service), 5);
+    expect_calls(f, calls, "waiting for the call");
+}
+
+static void what_the_application_wrote_meanwhile_is_judged_instead(void **state)
+{
+    struct service_fixture f;
+    struct kept_result kept;
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_revoked(&f.provider, TOKEN_ONE);
+    double_about(&f.provider, TOKEN_ONE)->delay_ms = 150;
+    double_healthy(&f.provider, TOKEN_TWO);
+    service_fixture_put(&f, "{" E_ONE "," COMPANIONS "}");
+    service_fixture_submit(&f, "a1", &usual, &kept);
+    run_until_asked(&f, 1);
+    service_fixture_change(&f, "a1", "encryptedAccessToken",
+                           "{\"$seal\":\"" TOKEN_TWO "\"}"); /* the user reconnected */
+    validator_finish(service_validator(f.service));
+    assert_int_equal(kept.calls, 1);
+    assert_int_equal(kept.result.verdict.state, STATE_HEALTHY);
+    assert_int_equal(kept.result.store_error, ERR_OK);
+    assert_string_equal(service_fixture_token(&f, "a1"), TOKEN_TWO);
+    assert_string_equal(service_fixture_text(&f, "a1", "tokenStatus"), "valid");
+    expect_calls(&f, 2, "the old token and the new");
+    service_fixture_close(&f);
+}
+
+static void an_application_that_writes_again_and_again_is_left_alone(void **state)
+{
+    struct service_fixture f;
+    struct kept_result kept;
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_revoked(&f.provider, TOKEN_ONE);
+    double_about(&f.provider, TOKEN_ONE)->delay_ms = 150;
+    service_fixture_put(&f, "{" E_ONE "," COMPANIONS "}");
+    service_fixture_submit(&f, "a1", &usual, &kept);
+    for (int i = 1; i <= 2; i++) {
+        run_until_asked(&f, i);
+        service_fixture_change(&f, "a1", "encryptedAccessToken", "{\"$seal\":\"" TOKEN_ONE "\"}");
+    }
+    validator_finish(service_validator(f.service));
+    assert_int_equal(kept.calls, 1);
+    assert_int_equal(kept.result.store_error, ERR_CONFLICT);
+    assert_int_equal(kept.result.verdict.state, STATE_UNKNOWN);
+    assert_false(kept.result.state_changed);
+    assert_string_equal(service_fixture_text(&f, "a1", "tokenStatus"), "valid");
+    assert_string_equal(service_fixture_text(&f, "a1", "tokenHealth.state"), "");
+    expect_calls(&f, 2, "twice");
+    service_fixture_close(&f);
+}
+
+static void a_user_who_disconnects_meanwhile_is_disconnected(void **state)
+{
+    struct service_fixture f;
+    struct kept_result kept;
+    struct json *doc;
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_revoked(&f.provider, TOKEN_ONE);
+    double_about(&f.provider, TOKEN_ONE)->delay_ms = 150;
+    service_fixture_put(&f, "{" E_ONE "," COMPANIONS "}");
+    service_fixture_submit(&f, "a1", &usual, &kept);
+    run_until_asked(&f, 1);
+    service_fixture_change(&f, "a1", "isActive", "false");
+    validator_finish(service_validator(f.service));
+    assert_int_equal(kept.result.verdict.state, STATE_DISCONNECTED);
+    assert_int_equal(kept.result.store_error, ERR_OK);
+    doc = store_fixture_doc(&f.store, "a1");
+    assert_null(json_member(doc, "tokenHealth"));
+    json_free(doc);
+    service_fixture_close(&f);
+}
+
+static void an_account_that_is_deleted_meanwhile_ends_the_job(void **state)
+{
+    struct service_fixture f;
+    struct kept_result kept;
+    char away[128], path[128];
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_healthy(&f.provider, TOKEN_ONE);
+    double_about(&f.provider, TOKEN_ONE)->delay_ms = 150;
+    service_fixture_put(&f, "{" E_ONE "," COMPANIONS "}");
+    service_fixture_submit(&f, "a1", &usual, &kept);
+    run_until_asked(&f, 1);
+    snprintf(path, sizeof path, "%s/accounts.db", f.store.dir);
+    snprintf(away, sizeof away, "%s/away", f.store.dir);
+    assert_int_equal(rename(path, away), 0); /* the store makes an empty one */
+    validator_finish(service_validator(f.service));
+    assert_int_equal(kept.calls, 1);
+    assert_true(kept.result.store_error != ERR_OK && !kept.result.state_changed);
+    unlink(away);
+    service_fixture_close(&f);
+}
+
+/* ---- the store goes away while we ask ---- */
+
+static void a_verdict_that_cannot_be_saved_is_answered_and_nothing_is_lost(void **state)
+{
+    struct service_fixture f;
+    struct kept_result kept;
+    struct check_result check;
+    char away[128], path[128];
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_healthy(&f.provider, TOKEN_TWO);
+    double_about(&f.provider, TOKEN_TWO)->delay_ms = 150;
+    service_fixture_put(&f, "{" P_TWO "}");
+    service_fixture_submit(&f, "a1", &usual, &kept);
+    run_until_asked(&f, 1);
+    snprintf(path, sizeof path, "%s/accounts.db", f.store.dir);
+    snprintf(away, sizeof away, "%s/away", f.store.dir);
+    assert_int_equal(rename(path, away), 0);
+    assert_int_equal(mkdir(path, 0700), 0); /* nothing can be opened there */
+    validator_finish(service_validator(f.service));
+    assert_int_equal(kept.result.store_error, ERR_UNAVAILABLE);
+    assert_int_equal(kept.result.verdict.state, STATE_HEALTHY);
+    assert_false(kept.result.state_changed || kept.result.fixed);
+    assert_true(service_check_cached(f.service, "instagram", NULL, "a1", &check));
+    assert_int_equal(check.state, STATE_HEALTHY);
+
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rename(away, path), 0);
+    assert_string_equal(service_fixture_text(&f, "a1", "accessToken"), TOKEN_TWO);
+    kept = service_fixture_validate(&f, "a1", &usual);
+    assert_true(kept.result.state_changed && kept.result.fixed == FAULT_PLAIN_AT_REST);
+    assert_string_equal(service_fixture_token(&f, "a1"), TOKEN_TWO);
+    service_fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cached_answer_makes_no_call_and_opens_nothing),
+        cmocka_unit_test(what_cannot_be_put_right_is_asked_about_once_too),
+        cmocka_unit_test(a_fault_is_put_right_although_the_verdict_is_cached),
+        cmocka_unit_test(an_attempt_is_cached_for_a_short_time_only),
+        cmocka_unit_test(of_many_processes_one_asks),
+        cmocka_unit_test(when_the_one_who_asks_dies_another_asks),
+        cmocka_unit_test(who_waits_for_an_answer_burns_no_cpu),
+        cmocka_unit_test(what_the_application_wrote_meanwhile_is_judged_instead),
+        cmocka_unit_test(an_application_that_writes_again_and_again_is_left_alone),
+        cmocka_unit_test(a_user_who_disconnects_meanwhile_is_disconnected),
+        cmocka_unit_test(an_account_that_is_deleted_meanwhile_ends_the_job),
+        cmocka_unit_test(a_verdict_that_cannot_be_saved_is_answered_and_nothing_is_lost),
+    };
+
+    return cmocka_run_group_tests(tests, fixture_keys_setup, fixture_keys_teardown);
+}
