@@ -16,7 +16,10 @@ struct service_fixture {
     struct service *service;
 };
 
-/** service_fixture_open(f, settings): settings: lines of the configuration file, "" for none; "%d" once: the provider's port. */
+/* Of a provider call; long, as the machine may be busy. */
+static int service_fixture_timeout_ms = 10000;
+
+/** service_fixture_open(f, settings): settings: lines that end the configuration file, whose last section is [cache]; "" for none. */
 static inline void service_fixture_open(struct service_fixture *f, const char *settings)
 {
     struct err err = {0};
@@ -30,12 +33,13 @@ static inline void service_fixture_open(struct service_fixture *f, const char *s
     conf = fopen(f->conf, "w");
     assert_non_null(conf);
     fchmod(fileno(conf), 0600);
-    fprintf(
-        conf,
-        "[store]\nuri = %s\ntimeout = 500ms\n[encryption]\nkey = " FIXTURE_KEY "\nglobal_salt = " FIXTURE_SALT
-        "\nkdf_iterations = %d\n[provider]\ndirectory = shared/providers\noverride_directory = %s\n"
-        "sandbox_url = http://127.0.0.1:%d\nconnect_timeout = 1s\ntimeout = 1s\n[cache]\nname = %s\nentries = 1024\n%s",
-        f->store.uri, FIXTURE_KDF, f->store.dir, f->provider.port, f->cache_name, settings);
+    fprintf(conf,
+            "[store]\nuri = %s\ntimeout = 500ms\n[encryption]\nkey = " FIXTURE_KEY "\nglobal_salt = " FIXTURE_SALT
+            "\nkdf_iterations = %d\n[provider]\ndirectory = shared/providers\noverride_directory = %s\n"
+            "sandbox_url = http://127.0.0.1:%d\nconnect_timeout = 3s\ntimeout = %dms\n[cache]\nname = %s\nentries = "
+            "1024\n%s",
+            f->store.uri, FIXTURE_KDF, f->store.dir, f->provider.port, service_fixture_timeout_ms, f->cache_name,
+            settings);
     fclose(conf);
     if (config_load(f->conf, &f->cfg, &err) != ERR_OK) fail_msg("config_load: %s: %s", err.place, err.text);
     unlink(f->conf);

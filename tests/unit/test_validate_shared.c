@@ -112,40 +112,53 @@ static void an_attempt_is_cached_for_a_short_time_only(void **state)
 
 /* ---- other processes ---- */
 
+enum { CROWD = 4 };
+/** Processes that validate the same account at the same time, round after round. */
 struct crowd {
     struct service_fixture *f;
     const struct validate_options *options;
+    struct crowd_board {
+        _Atomic int round, opened, done, failures;
+        _Atomic int expected; /* enum state */
+    } * board;                /* shared */
 };
 
 /* In a child: a service of its own, as a worker has. cmocka's asserts belong to the parent. */
-static int validate_in_child(struct crowd *crowd, enum state expected)
+static int validate_in_child(struct crowd *crowd, struct service *service)
 {
-    struct service_fixture f = *crowd->f;
     struct account account = {0};
     struct kept_result kept = {0};
 
-    if (service_open(crowd->f->cfg, &f.service, NULL) != ERR_OK) return 2;
-    if (store_find_account(service_store(f.service), "a1", &account, NULL) != ERR_OK) return 3;
-    if (validator_submit(service_validator(f.service), &account, crowd->options, keep_result, &kept, NULL) != ERR_OK)
-        return 4;
-    validator_finish(service_validator(f.service));
-    service_close(f.service);
-    return kept.calls == 1 && kept.result.verdict.state == expected ? 0 : 5;
+    if (store_find_account(service_store(service), "a1", &account, NULL) != ERR_OK) return 0;
+    if (validator_submit(service_validator(service), &account, crowd->options, keep_result, &kept, NULL) != ERR_OK)
+        return 0;
+    validator_finish(service_validator(service));
+    return kept.calls == 1 && (int)kept.result.verdict.state == crowd->board->expected;
 }
 
-static int run_crowd(struct crowd *crowd, int count, enum state expected)
+static int be_in_crowd(struct crowd *crowd, int rounds)
 {
-    pid_t pids[16];
-    int failures = 0, status;
+    struct service *service;
 
-    fflush(NULL);
-    for (int i = 0; i < count; i++) {
-        pids[i] = fork();
-        if (pids[i] == 0) _exit(validate_in_child(crowd, expected));
+    if (service_open(crowd->f->cfg, &service, NULL) != ERR_OK) return 2;
+    crowd->board->opened++;
+    for (int round = 1; round <= rounds; round++) {
+        while (crowd->board->round < round)
+            double_sleep_ms(1);
+        if (!validate_in_child(crowd, service)) crowd->board->failures++;
+        crowd->board->done++;
     }
-    for (int i = 0; i < count; i++)
-        failures += waitpid(pids[i], &status, 0) != pids[i] || status != 0;
-    return failures;
+    service_close(service);
+    return 0;
+}
+
+static void wait_for(_Atomic int *counter, int value)
+{
+    int64_t end_ms = clock_mono_ms() + 60000;
+
+    while (*counter < value && clock_mono_ms() < end_ms)
+        double_sleep_ms(2);
+    assert_int_equal(*counter, value);
 }
 
 static void of_many_processes_one_asks(void **state)
@@ -159,23 +172,39 @@ static void of_many_processes_one_asks(void **state)
         {"plain, which changes what is stored", "{\"accessToken\":\"" TOKEN_ONE "\"}", STATE_HEALTHY},
         {"inconclusive", "{" E_ONE "," COMPANIONS ",\"accessToken\":\"" TOKEN_TWO "\"}", STATE_UNKNOWN},
     };
+    enum { CASES = sizeof cases / sizeof *cases };
     struct service_fixture f;
-    struct crowd crowd = {&f, &usual};
+    struct crowd crowd = {&f, &usual, NULL};
+    pid_t pids[CROWD];
 
     (void)state;
+    crowd.board = mmap(NULL, sizeof *crowd.board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(crowd.board != MAP_FAILED);
     service_fixture_open(&f, "");
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int before = *f.provider.calls, failures;
+    fflush(NULL);
+    for (int i = 0; i < CROWD; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) _exit(be_in_crowd(&crowd, CASES));
+    }
+    wait_for(&crowd.board->opened, CROWD);
+    for (int i = 0; i < CASES; i++) {
+        int before = *f.provider.calls;
 
         double_healthy(&f.provider, TOKEN_ONE);
         if (cases[i].state == STATE_UNKNOWN) double_says(&f.provider, TOKEN_ONE, 503, "");
-        double_about(&f.provider, TOKEN_ONE)->delay_ms = 900; /* all have started by then */
+        double_about(&f.provider, TOKEN_ONE)->delay_ms = 200;
         service_fixture_put(&f, cases[i].members);
-        failures = run_crowd(&crowd, 4, cases[i].state);
-        if (failures || *f.provider.calls - before != 1)
-            fail_msg("%s: %d of 4 processes failed, %d calls", cases[i].name, failures, *f.provider.calls - before);
+        crowd.board->expected = cases[i].state;
+        crowd.board->round = i + 1;
+        wait_for(&crowd.board->done, CROWD * (i + 1));
+        if (crowd.board->failures || *f.provider.calls - before != 1)
+            fail_msg("%s: %d processes failed, %d calls", cases[i].name, crowd.board->failures,
+                     *f.provider.calls - before);
         service_clear_cache(f.service, "instagram", NULL, NULL);
     }
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(waitpid(pids[i], NULL, 0), pids[i]);
+    munmap(crowd.board, sizeof *crowd.board);
     service_fixture_close(&f);
 }
 
@@ -199,7 +228,7 @@ static int die_while_asking(struct crowd *crowd)
 static void when_the_one_who_asks_dies_another_asks(void **state)
 {
     struct service_fixture f;
-    struct crowd crowd = {&f, &usual};
+    struct crowd crowd = {&f, &usual, NULL};
     struct kept_result kept;
     int status;
     pid_t pid;
