@@ -232,6 +232,9 @@ enum err_code writeback_build(const struct writeback *w, struct patch *patch, st
     if (effect->fixed) patch_set_date(patch, "lastTokenFix", w->now.at_ms);
     if (effect->fixed || w->refreshed || w->before->state != w->after->state)
         patch_set_date(patch, "updatedAt", w->now.at_ms);
-    patch->loose = !effect->fixed && !w->refreshed && w->before->state == w->after->state;
+    /* What somebody was told, or what cannot be had again, is on disk first. */
+    patch->loose = !effect->fixed && !w->refreshed && w->before->state == w->after->state &&
+                   w->before->reason == w->after->reason &&
+                   w->before->needs_reconnection == w->after->needs_reconnection;
     return ERR_OK;
 }
