@@ -11,44 +11,45 @@ static void assert_key(const struct config *cfg, const char *want)
     assert_string_equal((const char *)secret_bytes(&cfg->encryption_key), want);
 }
 
+static void assert_all_from(const struct config *cfg, const char *source, int64_t iterations, const char *uri)
+{
+    assert_key(cfg, source);
+    assert_string_equal((const char *)secret_bytes(&cfg->encryption_global_salt), source);
+    assert_int_equal(cfg->kdf_iterations, iterations);
+    assert_string_equal(cfg->store_uri, uri);
+    assert_int_equal(cfg->app_count, 1);
+    assert_string_equal(cfg->apps[0].id, source);
+    assert_string_equal((const char *)secret_bytes(&cfg->apps[0].secret), source);
+}
+
 static void the_applications_own_names_count_above_the_file_and_below_ours(void **state)
 {
     static const char text[] =
         "[encryption]\nkey = file\nglobal_salt = file\nkdf_iterations = 5\n[store]\nuri = sqlite:/file\n"
         "[app.instagram]\nid = file\nsecret = file\n";
-    struct config *cfg;
+    static const char *const variables[][3] = {
+        {"TOKEN_ENCRYPTION_KEY", "TOKEN_HEALTH_ENCRYPTION_KEY", NULL},
+        {"TOKEN_ENCRYPTION_GLOBAL_SALT", "TOKEN_HEALTH_ENCRYPTION_GLOBAL_SALT", NULL},
+        {"INSTAGRAM_APP_ID", "TOKEN_HEALTH_APP_INSTAGRAM_ID", NULL},
+        {"INSTAGRAM_APP_SECRET", "TOKEN_HEALTH_APP_INSTAGRAM_SECRET", NULL},
+        {"TOKEN_KDF_ITERATIONS", "TOKEN_HEALTH_ENCRYPTION_KDF_ITERATIONS", "67"},
+        {"MONGODB_URI", "TOKEN_HEALTH_STORE_URI", "xy"}};
+    static const char *const sources[] = {"application", "ours"};
+    struct config *cfg = fixture_load(text);
 
     (void)state;
-    setenv("TOKEN_ENCRYPTION_KEY", "application", 1);
-    setenv("TOKEN_ENCRYPTION_GLOBAL_SALT", "application", 1);
-    setenv("TOKEN_KDF_ITERATIONS", "6", 1);
-    setenv("MONGODB_URI", "mongodb://application", 1);
-    setenv("INSTAGRAM_APP_ID", "application", 1);
-    setenv("INSTAGRAM_APP_SECRET", "application", 1);
-    cfg = fixture_load(text);
-    assert_key(cfg, "application");
-    assert_string_equal((const char *)secret_bytes(&cfg->encryption_global_salt), "application");
-    assert_int_equal(cfg->kdf_iterations, 6);
-    assert_string_equal(cfg->store_uri, "mongodb://application");
-    assert_int_equal(cfg->app_count, 1);
-    assert_string_equal(cfg->apps[0].id, "application");
-    assert_string_equal((const char *)secret_bytes(&cfg->apps[0].secret), "application");
+    assert_all_from(cfg, "file", 5, "sqlite:/file");
     config_free(cfg);
-    setenv("TOKEN_HEALTH_ENCRYPTION_KEY", "ours", 1);
-    setenv("TOKEN_HEALTH_ENCRYPTION_GLOBAL_SALT", "ours", 1);
-    setenv("TOKEN_HEALTH_ENCRYPTION_KDF_ITERATIONS", "7", 1);
-    setenv("TOKEN_HEALTH_STORE_URI", "sqlite:/ours", 1);
-    setenv("TOKEN_HEALTH_APP_INSTAGRAM_ID", "ours", 1);
-    setenv("TOKEN_HEALTH_APP_INSTAGRAM_SECRET", "ours", 1);
-    cfg = fixture_load(text);
-    assert_key(cfg, "ours");
-    assert_string_equal((const char *)secret_bytes(&cfg->encryption_global_salt), "ours");
-    assert_int_equal(cfg->kdf_iterations, 7);
-    assert_string_equal(cfg->store_uri, "sqlite:/ours");
-    assert_int_equal(cfg->app_count, 1);
-    assert_string_equal(cfg->apps[0].id, "ours");
-    assert_string_equal((const char *)secret_bytes(&cfg->apps[0].secret), "ours");
-    config_free(cfg);
+    for (int source = 0; source < 2; source++) {
+        for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+            char letter[2] = {variables[i][2] ? variables[i][2][source] : '\0', '\0'};
+
+            setenv(variables[i][source], variables[i][2] ? letter : sources[source], 1);
+        }
+        cfg = fixture_load(text);
+        assert_all_from(cfg, sources[source], 6 + source, source ? "y" : "x");
+        config_free(cfg);
+    }
 }
 
 static void an_empty_variable_of_the_application_is_as_none(void **state)
