@@ -28,13 +28,15 @@ static const unsigned char zeros[CRYPTO_KEY_BYTES];
 static void *wiped_malloc(size_t size, const char *file, int line)
 {
     (void)file, (void)line;
-    return malloc(size);
+    return size ? malloc(size) : NULL; /* as OpenSSL's own does */
 }
 
 static void *wiped_realloc(void *mem, size_t size, const char *file, int line)
 {
     (void)file, (void)line;
-    return secret_heap_realloc(mem, size);
+    if (size) return secret_heap_realloc(mem, size);
+    secret_heap_free(mem);
+    return NULL;
 }
 
 static void wiped_free(void *mem, const char *file, int line)
