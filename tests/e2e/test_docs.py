@@ -11,9 +11,9 @@ import tempfile
 import unittest
 
 import docs
+from case import API, ServiceCase
 from docs import read, rows
 from harness import BUILD, NGINX_PATHS, ROOT, Service, free_port, wait_for
-from sandbox import Sandbox
 
 PAGES = {"token-health-fcgi": "deploy/man/token-health-fcgi.8", "token-health-monitor": "deploy/man/token-health-monitor.8",
          "token-healthctl": "deploy/man/token-healthctl.1"}
@@ -182,30 +182,29 @@ http {{
 """
 
 
-class Demo(unittest.TestCase):
+class Demo(ServiceCase):
     """The demo's accounts behind an nginx with the shipped file; only the socket's path is another."""
+    responder = False
 
     @classmethod
     def setUpClass(cls):
-        cls.dir = tempfile.mkdtemp(prefix="token-health-docs-")
-        cls.addClassCleanup(shutil.rmtree, cls.dir, ignore_errors=True)
-        cls.sandbox = Sandbox(BUILD, log=os.path.join(cls.dir, "sandbox.log"))
-        cls.addClassCleanup(cls.sandbox.stop)
-        cls.sandbox.start()
-        accounts = demo()
-        cls.sandbox.register([accounts.registration(n) for n in range(1, 25)])
-        cls.service = Service(os.path.join(cls.dir, "run"), cls.sandbox.url)
-        cls.addClassCleanup(cls.service.stop)
-        Service.write_private(os.path.join(cls.service.dir, "api-key"), cls.service.create_key("demo", "admin") + "\n")
-        cls.service.import_accounts([accounts.document(n) for n in range(1, 25)])
+        super().setUpClass()
         cls.service.start_responder()
         cls.start_nginx()
         cls.service.start_monitor()
         wait_for(cls.swept, 120, "the monitor's first sweep")
 
     @classmethod
+    def seed(cls):
+        accounts = demo()
+        cls.sandbox.register([accounts.registration(n) for n in range(1, 25)])
+        cls.service.import_accounts([accounts.document(n) for n in range(1, 25)])
+        os.makedirs(f"{cls.dir}/run")
+        Service.write_private(f"{cls.dir}/run/api-key", cls.admin + "\n")
+
+    @classmethod
     def swept(cls):
-        monitor = cls.service.request("GET", "/api/instagram/token-health/stats", key=read_key(cls.service)).json()["monitor"]
+        monitor = cls.service.request("GET", "/api/instagram/token-health/stats", key=cls.admin).json()["monitor"]
         return monitor and monitor["sweeps"] == 1 and not monitor["sweeping"]
 
     @classmethod
@@ -223,7 +222,7 @@ class Demo(unittest.TestCase):
 
     def run_example(self, preamble, text):
         text = (preamble + text).replace("127.0.0.1:8080", f"127.0.0.1:{self.service.port}")
-        return subprocess.run(["bash", "-ec", text], cwd=os.path.dirname(self.service.dir), text=True, capture_output=True, timeout=120)
+        return subprocess.run(["bash", "-ec", text], cwd=self.dir, text=True, capture_output=True, timeout=120)
 
     def compare(self, text, kind, answer, done):
         self.assertEqual(done.returncode, 0, f"{text}\n{done.stderr}")
@@ -257,8 +256,7 @@ class Demo(unittest.TestCase):
 
     def test_bodies_of_any_size_are_refused_in_json(self):
         for size in (65537, 100000, 300000, 3000000):
-            answer = self.service.request("POST", "/api/instagram/token-health/validate", body="x" * size,
-                                          key=read_key(self.service), headers={"Content-Type": "application/json"})
+            answer = self.post(f"{API}/validate", "x" * size, headers={"Content-Type": "application/json"})
             self.assertEqual((answer.status, answer.json()["code"]), (413, "payload_too_large"), f"{size} bytes: {answer}")
 
     def test_a_responder_that_is_away_is_a_503_in_json(self):
@@ -292,11 +290,6 @@ def status_of(service, path):
         return service.request("GET", path).status
     except OSError:
         return None
-
-
-def read_key(service):
-    with open(os.path.join(service.dir, "api-key")) as f:
-        return f.read().strip()
 
 
 if __name__ == "__main__":
