@@ -271,6 +271,30 @@ static void the_store_may_be_prepared_again_and_again(void **state)
     expect_all(ERR_OK, 60000, "then");
 }
 
+static void keep_report(void *arg, const char *sentence)
+{
+    buf_puts(arg, sentence);
+    buf_puts(arg, "\n");
+}
+
+static void an_index_that_may_not_be_made_is_reported_with_the_command(void **state)
+{
+    const struct store_options options = {fx.uri, "so$cial", FIXTURE_TIMEOUT_MS}; /* a name that the server refuses */
+    struct store *store = NULL;
+    struct buf said = {0};
+    struct err err = {0};
+
+    (void)state;
+    if (!fx.is_mongo) return; /* SQLite's indexes are part of its schema */
+    assert_int_equal(store_open(&options, &store, &err), ERR_OK);
+    fixture_expect(store_prepare(store, keep_report, &said, &err), ERR_OK, &err, "prepare");
+    store_close(store);
+    if (!strstr(buf_text(&said), "db.getCollection('so$cial').createIndex({platform: 1, workspaceId: 1}") ||
+        !strstr(buf_text(&said), "db.getCollection('so$cial').createIndex({platform: 1, _id: 1}"))
+        fail_msg("the report: %s", buf_text(&said));
+    buf_free(&said);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -284,6 +308,7 @@ int main(void)
         TEST(a_refused_login_is_an_error_without_the_password),
         TEST(an_error_shows_nothing_of_a_document),
         TEST(the_store_may_be_prepared_again_and_again),
+        TEST(an_index_that_may_not_be_made_is_reported_with_the_command),
     };
 
     return cmocka_run_group_tests(tests, fixture_begin, fixture_end);
