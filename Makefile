@@ -40,7 +40,7 @@ endif
 all: $(PROGRAMS) ## build the three programs
 
 help: ## list the targets
-	@sed -n 's/^\([a-z -]*\):.*## \(.*\)/  \1|\2/p' Makefile | column -t -s'|'
+	@awk -F ':.*## ' '/^[a-z0-9 -]*:.*## / { printf "  %-24s %s\n", $$1, $$2 }' Makefile
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)

@@ -44,9 +44,11 @@ int main(int argc, char **argv)
     }
     if (optind < argc) return fputs(usage, stderr), 2;
     if (config_load(path, &cfg, &err) != ERR_OK) return fail(&err);
-    if (check) return puts("the configuration is good") < 0;
     log_setup((enum log_level)cfg->log_level, (enum log_format)cfg->log_format);
-    opt = monitor_run(cfg, once, &err) == ERR_OK ? EXIT_SUCCESS : fail(&err);
+    if (check)
+        opt = puts("the configuration is good") < 0;
+    else
+        opt = monitor_run(cfg, once, &err) == ERR_OK ? EXIT_SUCCESS : fail(&err);
     config_free(cfg);
     return opt;
 }

@@ -35,7 +35,7 @@ AT_THE_PROVIDER = {
 class NetworkTrouble(ServiceCase):
     workers = 2
     settings = {"cache": {"ttl": "100ms", "inconclusive_ttl": "100ms"}, "health": {"confirm_interval": "300ms"},
-                "provider": {"connect_timeout": "2s", "timeout": "8s"}, "monitor": {"max_retries": "0"}}
+                "provider": {"connect_timeout": "20s", "timeout": "20s"}, "monitor": {"max_retries": "0"}}
     states = {1: "healthy", 2: "broken", 3: "broken", 4: "unknown", 5: "limited"}
     figures = {"faults": 0, "attempts": 0, "changed": 0}
 
@@ -167,7 +167,7 @@ class NetworkTrouble(ServiceCase):
         try:
             self.holds(reason)
         finally:
-            self.use(sandbox_url=self.good_url, timeout="8s")
+            self.use(sandbox_url=self.good_url, timeout="20s")
         self.recovers()
 
     def test_connection_refused(self):
@@ -183,7 +183,7 @@ class NetworkTrouble(ServiceCase):
         self.use(timeout="300ms")
         self.holds("timeout")
         self.sandbox.fail(None)
-        self.use(timeout="8s")
+        self.use(timeout="20s")
         self.recovers()
 
     def test_tls_certificate_that_nobody_trusts(self):
