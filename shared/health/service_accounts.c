@@ -1,0 +1,209 @@
+#include "health/report.h"
+#include "health/service_private.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- a workspace ---- */
+
+/* The accounts of one workspace on their way through the pipeline. */
+struct gathering {
+    struct service *service;
+    struct account *accounts;
+    int count, cap;
+    int out_of_memory;
+    struct report_list *out; /* one report an account, in the same order */
+    enum err_code store_error;
+};
+struct gathered {
+    struct gathering *g;
+    int index;
+};
+
+static int gather(void *arg, struct account *account)
+{
+    struct gathering *g = arg;
+
+    if (g->count == g->cap) {
+        int cap = g->cap ? 2 * g->cap : 16;
+        struct account *accounts = realloc(g->accounts, (size_t)cap * sizeof *accounts);
+
+        if (!accounts) {
+            g->out_of_memory = 1;
+            account_fini(account);
+            return 0;
+        }
+        g->accounts = accounts;
+        g->cap = cap;
+    }
+    g->accounts[g->count++] = *account;
+    return 1;
+}
+
+static void gathering_fini(struct gathering *g)
+{
+    for (int i = 0; i < g->count; i++)
+        account_fini(&g->accounts[i]);
+    free(g->accounts);
+}
+
+static enum err_code load_workspace(struct gathering *g, const char *platform, const char *workspace, struct err *err)
+{
+    enum err_code rc =
+        store_find_workspace(service_store(g->service), platform, workspace, LIMIT_WORKSPACE_ACCOUNTS, gather, g, err);
+
+    if (rc == ERR_OK && g->out_of_memory) rc = err_set(err, ERR_NOMEM, workspace, "no memory for its accounts");
+    if (rc == ERR_UNAVAILABLE) counter_add(service_cache(g->service), COUNT_store_errors, 1);
+    return rc;
+}
+
+static void gathered_done(void *arg, const struct validate_result *r)
+{
+    struct gathered *one = arg;
+
+    report_from_result(r, &one->g->out->items[one->index]);
+    if (r->store_error != ERR_OK) one->g->store_error = r->store_error;
+}
+
+static enum err_code run_gathered(struct gathering *g, const struct validate_options *options, struct err *err)
+{
+    struct validator *v = service_validator(g->service);
+    struct gathered *jobs = calloc((size_t)g->count + 1, sizeof *jobs);
+    enum err_code rc = ERR_OK;
+
+    if (!jobs) return err_set(err, ERR_NOMEM, NULL, "no memory for the accounts");
+    for (int i = 0; rc == ERR_OK && i < g->count; i++)
+        if (!report_push(g->out)) rc = err_set(err, ERR_NOMEM, NULL, "no memory for the answers");
+    for (int i = 0; rc == ERR_OK && i < g->count; i++) {
+        jobs[i] = (struct gathered){g, i};
+        while (validator_active(v) >= service_config(g->service)->responder_concurrency)
+            validator_run(v, 1000);
+        rc = validator_submit(v, &g->accounts[i], options, gathered_done, &jobs[i], err);
+    }
+    validator_finish(v); /* also after a failure: the jobs point into our memory */
+    free(jobs);
+    return rc;
+}
+
+struct validate_options service_options(const struct config *cfg, int force)
+{
+    return (struct validate_options){.force = force, .fix = cfg->enable_auto_fix, .refresh = cfg->enable_auto_refresh};
+}
+
+enum err_code service_validate(struct service *service, const char *platform, const char *workspace, int force,
+                               struct report_list *out, struct err *err)
+{
+    struct validate_options options = service_options(service_config(service), force);
+    struct gathering g = {.service = service, .out = out};
+    enum err_code rc = load_workspace(&g, platform, workspace, err);
+
+    if (rc == ERR_OK) rc = run_gathered(&g, &options, err);
+    gathering_fini(&g);
+    return rc;
+}
+
+static int report_stored(void *arg, struct account *account)
+{
+    struct report_list *out = arg;
+    struct account_report *report = report_push(out);
+
+    if (report) report_from_account(account, report);
+    account_fini(account);
+    return report != NULL;
+}
+
+enum err_code service_status(struct service *service, const char *platform, const char *workspace,
+                             struct report_list *out, struct err *err)
+{
+    enum err_code rc = store_find_workspace(service_store(service), platform, workspace, LIMIT_WORKSPACE_ACCOUNTS,
+                                            report_stored, out, err);
+
+    if (rc == ERR_UNAVAILABLE) counter_add(service_cache(service), COUNT_store_errors, 1);
+    return rc;
+}
+
+/* ---- one account ---- */
+
+enum err_code service_find_account(struct service *service, const char *account_id, const char *platform,
+                                   struct account *account, struct err *err)
+{
+    enum err_code rc = store_find_account(service_store(service), account_id, account, err);
+
+    if (rc == ERR_UNAVAILABLE) counter_add(service_cache(service), COUNT_store_errors, 1);
+    if (rc == ERR_OK && strcmp(account->platform, platform) != 0)
+        rc = err_set(err, ERR_BAD_INPUT, account->id.text, "the account is not on the platform %s", platform);
+    return rc;
+}
+
+enum err_code service_account_workspace(struct service *service, const char *account_id, const char *platform,
+                                        char *workspace_out, struct err *err)
+{
+    struct account account = {0};
+    enum err_code rc = service_find_account(service, account_id, platform, &account, err);
+
+    /* The workspace is wanted even when the platform is another one: access comes first. */
+    snprintf(workspace_out, LIMIT_ID_BYTES, "%s", account.workspace.text);
+    account_fini(&account);
+    return rc;
+}
+
+struct single {
+    struct account_report *out;
+    enum err_code *store_error;
+};
+
+static void single_done(void *arg, const struct validate_result *r)
+{
+    struct single *one = arg;
+
+    report_from_result(r, one->out);
+    *one->store_error = r->store_error;
+}
+
+enum err_code service_validate_account(struct service *service, struct account *account,
+                                       const struct validate_options *options, struct account_report *report,
+                                       enum err_code *store_error, struct err *err)
+{
+    struct validator *v = service_validator(service);
+    struct single one = {report, store_error};
+    enum err_code rc = validator_submit(v, account, options, single_done, &one, err);
+
+    if (rc == ERR_OK) validator_finish(v);
+    return rc;
+}
+
+enum err_code service_fix(struct service *service, const char *platform, const char *account_id,
+                          struct account_report *out, struct err *err)
+{
+    struct validate_options options = {.force = 1, .fix = 1, .refresh = service_config(service)->enable_auto_refresh};
+    struct account account = {0};
+    enum err_code store_error = ERR_OK, rc = service_find_account(service, account_id, platform, &account, err);
+
+    if (rc == ERR_OK) rc = service_validate_account(service, &account, &options, out, &store_error, err);
+    if (store_error == ERR_UNAVAILABLE)
+        rc = err_set(err, store_error, account_id, "the account store cannot be reached; nothing was written");
+    else if (store_error != ERR_OK && store_error != ERR_CONFLICT)
+        rc = err_set(err, store_error, account_id, "the result could not be saved");
+    account_fini(&account);
+    return rc;
+}
+
+enum err_code service_clear_cache(struct service *service, const char *platform, const char *account_id,
+                                  struct err *err)
+{
+    struct account account = {0};
+    enum err_code rc;
+
+    if (!account_id) {
+        cache_clear(service_cache(service));
+        return ERR_OK;
+    }
+    rc = service_find_account(service, account_id, platform, &account, err);
+    if (rc == ERR_OK) {
+        cache_drop(service_cache(service), cache_key_account(service_cache(service), platform, account.id.text));
+        cache_drop(service_cache(service),
+                   cache_key_workspace(service_cache(service), platform, account.workspace.text));
+    }
+    account_fini(&account);
+    return rc;
+}
