@@ -47,6 +47,8 @@ static void setup_driver(void)
     bson_mem_set_vtable(&memory);
     mongoc_log_set_handler(say_nothing, NULL);
     setenv("MONGOC_DISABLE_SHM", "1", 1); /* its counters: a file in /dev/shm that a killed process leaves behind */
+    /* A DNS that is gone takes 10 s and more by default, and no time-out of the driver ends that. The environment may say otherwise. */
+    setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);
     mongoc_init();
 }
 
@@ -64,13 +66,14 @@ static void disconnect(struct mongo_store *s)
 enum err_code store_mongo_begin(struct mongo_store *s, struct err *err)
 {
     const char *database = mongoc_uri_get_database(s->uri);
+    bson_error_t error;
 
     s->started_mono_ms = clock_mono_ms();
     if (s->client) return ERR_OK;
     if (s->started_mono_ms < s->not_before_mono_ms)
         return err_set(err, ERR_UNAVAILABLE, NULL, "MongoDB did not answer in time; it is asked again in a second");
-    s->client = mongoc_client_new_from_uri(s->uri);
-    if (!s->client) return err_set(err, ERR_UNAVAILABLE, NULL, "no MongoDB client can be made of [store] uri");
+    s->client = mongoc_client_new_from_uri_with_error(s->uri, &error); /* mongodb+srv: asks the DNS */
+    if (!s->client) return store_mongo_fail(s, &error, NULL, err);
     mongoc_client_set_error_api(s->client, MONGOC_ERROR_API_VERSION_2);
     s->accounts = mongoc_client_get_collection(s->client, database, s->collection);
     s->meta = mongoc_client_get_collection(s->client, database, "tokenhealth_meta");

@@ -1,7 +1,7 @@
 /* The MongoDB store's inner parts. mongo_*: between our documents (Extended JSON) and BSON; pure. store_mongo_*: the connection
  * and what each operation does with it. Private to store_mongo*.c.
  *
- * Driver buffers hold tokens: mongo_setup gives the driver an allocator that wipes what it frees. */
+ * The driver's buffers hold tokens: store_mongo_open gives it an allocator that wipes what it frees. */
 #ifndef TH_STORE_MONGO_H
 #define TH_STORE_MONGO_H
 #include "store/store_backend.h"
@@ -49,7 +49,8 @@ struct mongo_docs {
     bson_t **list;
     int count, cap;
 };
-/** store_mongo_find(s, collection, filter, opts, docs, err): adds what is found to ${docs}, also when it then fails. */
+/** store_mongo_find(s, target, filter, opts, docs, err), store_mongo_group(s, pipeline, …): add what is found to ${docs}; the caller frees
+ *  them, also after a failure. Tried once more if the connection turns out to be broken. */
 enum mongo_target { MONGO_ACCOUNTS, MONGO_META };
 enum err_code store_mongo_find(struct mongo_store *s, enum mongo_target target, const bson_t *filter,
                                const bson_t *opts, struct mongo_docs *docs, struct err *err);
