@@ -150,7 +150,7 @@ int lobby_wait(struct lobby *l)
     struct epoll_event events[EVENTS_MAX];
 
     while (!l->stopping) {
-        int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, 0), slept = count == 0, fd = -1, newcomer;
+        int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, 0), slept = count == 0, fd = -1, newcomer, goes_first;
 
         if (slept) count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, -1);
         if (count < 0) continue; /* a debugger, SIGSTOP */
@@ -159,10 +159,11 @@ int lobby_wait(struct lobby *l)
             break;
         }
         newcomer = is_ready(events, count, l->listen_fd);
-        if (newcomer && (slept || !l->new_was_last)) fd = accept_one(l);
+        goes_first = newcomer && (slept || !l->new_was_last);
+        if (goes_first) fd = accept_one(l);
         l->new_was_last = fd >= 0;
         if (fd < 0) fd = take_kept(l, events, count);
-        if (fd < 0 && newcomer) {
+        if (fd < 0 && newcomer && !goes_first) {
             fd = accept_one(l);
             l->new_was_last = fd >= 0;
         }
