@@ -1,6 +1,8 @@
 /* The pipeline among others: the cache, other processes, an application that writes meanwhile, a store that goes away. */
 #include "base/clock.h"
 #include "service_fixture.h"
+#include <signal.h>
+#include <sys/prctl.h>
 
 #define E_ONE      "\"encryptedAccessToken\":{\"$seal\":\"" TOKEN_ONE "\"}"
 #define P_TWO      "\"accessToken\":\"" TOKEN_TWO "\""
@@ -184,7 +186,9 @@ static void of_many_processes_one_asks(void **state)
     fflush(NULL);
     for (int i = 0; i < CROWD; i++) {
         pids[i] = fork();
-        if (pids[i] == 0) _exit(be_in_crowd(&crowd, CASES));
+        if (pids[i] != 0) continue;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(be_in_crowd(&crowd, CASES));
     }
     wait_for(&crowd.board->opened, CROWD);
     for (int i = 0; i < CASES; i++) {
