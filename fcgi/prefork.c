@@ -31,16 +31,20 @@ struct prefork {
     sigset_t signals, before;
 };
 
-/* In the child: 0. Leaves by exit(): what a library or a sanitizer does at the end of a process is done. */
+/* In the child: 0. There SIGTERM and SIGINT stay blocked: a worker that is still opening its parts ends when it has them. It leaves
+ * by exit(): what a library or a sanitizer does at the end of a process is done. */
 static pid_t start_child(const struct prefork *p)
 {
+    sigset_t blocked = p->before;
     pid_t parent = getpid(), pid = fork();
 
     if (pid < 0) log_error("TOKEN HEALTH", "a worker could not be started", LOG_S("why", strerror(errno)));
     if (pid != 0) return pid;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(0);
-    sigprocmask(SIG_SETMASK, &p->before, NULL);
+    sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGINT);
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
     return 0;
 }
 

@@ -324,7 +324,7 @@ class Concurrency(ServiceCase):
     @classmethod
     def seed(cls):
         for number in range(1, 13):
-            cls.register(number, f"t{number}", "slow", delay_ms=500)
+            cls.register(number, f"t{number}", "slow", delay_ms=1500)
         cls.service.import_accounts([account(n, encryptedAccessToken=sealed(f"t{n}")) for n in range(1, 13)])
 
     def test_accounts_of_a_workspace_are_checked_at_the_same_time(self):
@@ -332,7 +332,7 @@ class Concurrency(ServiceCase):
         body = self.post(f"{API}/validate", {"workspaceId": "ws-1"}).json()
         took = time.monotonic() - start
         self.assertEqual(body["validAccounts"], 12)
-        self.assertLess(took, 12 * 0.5 * 0.7, "12 accounts at 0.5 s each, one after another, would take 6 s")
+        self.assertLess(took, 12 * 1.5 * 0.7, "12 accounts at 1.5 s each, one after another, would take 18 s")
 
 
 if __name__ == "__main__":

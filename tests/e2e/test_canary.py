@@ -172,6 +172,7 @@ class Canary(unittest.TestCase):
             "log": {"level": "debug", "format": log_format}, "encryption": {"global_salt": cls.salt, "kdf_iterations": "1000"},
             "monitor": {"retry_delay": "10ms", "max_retries": "1"}, "provider": {"timeout": "2s"}, "store": {"timeout": "500ms"},
             "app.instagram": {"secret": cls.app_secrets["instagram"]}, "app.facebook": {"secret": cls.app_secrets["facebook"]}})
+        service.crashes_on_purpose = True
         cls.addClassCleanup(service.stop)
         return service
 

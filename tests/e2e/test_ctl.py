@@ -497,7 +497,7 @@ class Away(CtlCase):
                     start = time.monotonic()
                     done = service.ctl(*args, stdin=stdin, check=False)
                     self.assertEqual(done.returncode, FAILED, done)
-                    self.assertLess(time.monotonic() - start, 6)
+                    self.assertLess(time.monotonic() - start, 20)
                     self.assertTrue(done.stderr.startswith("token-healthctl: "), done.stderr)
                     self.assertNotIn("hunter2secret", done.stdout + done.stderr)
             os.unlink("/dev/shm" + service.shm)
