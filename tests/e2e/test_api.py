@@ -1,12 +1,30 @@
 """The whole service through a real nginx: what the API of the design answers, and what it does to the accounts."""
 import hashlib
 import json
+import os
 import socket
 import time
 import unittest
 import urllib.parse
 
 from case import API, ServiceCase, account, account_id, sealed, token
+from mongo import Mongo
+
+
+class OnMongo:
+    """Before a class of tests: the same over MongoDB."""
+    mongo = None
+
+    @classmethod
+    def store_uri(cls):
+        cls.mongo = Mongo(os.path.join(cls.dir, "mongo"))
+        cls.addClassCleanup(cls.mongo.stop)
+        cls.mongo.start()
+        return cls.mongo.uri
+
+    @classmethod
+    def stored_all(cls):
+        return {int(d["_id"], 16): d for d in cls.mongo.documents()}
 
 
 class SeedCases(ServiceCase):
@@ -155,6 +173,10 @@ class SeedCases(ServiceCase):
         self.assertTrue(monitor["lastSweep"]["complete"])
 
 
+class SeedCasesOnMongo(OnMongo, SeedCases):
+    pass
+
+
 class Ids(ServiceCase):
     """Accounts and workspaces by ids of every type, in paths, queries and bodies."""
     accounts = [("64b0c0ffee64b0c0ffee0001", {"$oid": "64b0c0ffee64b0c0ffee0001"}), ("plain-text", "plain-text"), ("7", 7),
@@ -198,6 +220,10 @@ class Ids(ServiceCase):
             with self.subTest(id=text):
                 body = self.post(f"{API}/validate", {"workspaceId": text}).json()
                 self.assertEqual((body["success"], body["accounts"], body["totalAccounts"]), (True, [], 0))
+
+
+class IdsOnMongo(OnMongo, Ids):
+    pass
 
 
 class Workspaces(ServiceCase):
