@@ -13,7 +13,7 @@ import time
 import unittest
 
 import fastcgi
-from case import API, ServiceCase, account, sealed, token
+from case import API, ServiceCase, account, account_id, sealed
 from fastcgi import Connection
 from harness import Service, alive, children, die_with_parent, free_port, stop_process, wait_for
 
@@ -174,7 +174,7 @@ class Connections(Workers):
 
     def test_an_authorizer_request_needs_no_input(self):
         with self.connect() as c:
-            self.assertEqual(c.request("GET", f"{API}/check?accountId={1:024x}", key=self.admin, role=fastcgi.AUTHORIZER).status, 204)
+            self.assertEqual(c.request("GET", f"{API}/check?accountId={account_id(1)}", key=self.admin, role=fastcgi.AUTHORIZER).status, 204)
 
 
 class Bodies(Workers):
@@ -219,17 +219,17 @@ class Bodies(Workers):
     def test_a_body_sent_with_get_is_not_the_next_request(self):
         smuggled = fastcgi.whole("POST", f"{API}/clear-cache", key=self.admin)
         with self.connect() as c:
-            self.assertEqual(c.request("GET", f"{API}/check?accountId={1:024x}", key=self.admin).status, 204)
+            self.assertEqual(c.request("GET", f"{API}/check?accountId={account_id(1)}", key=self.admin).status, 204)
             calls = self.sandbox.ledger()["calls"]
             for size in (0, 9000, 70000):
                 answer = c.request("GET", "/livez", b"a" * size + smuggled * 3)
                 self.assertEqual((answer.status, json.loads(answer.body)), (200, {"status": "alive"}))
-            self.assertEqual(c.request("GET", f"{API}/check?accountId={1:024x}", key=self.admin).status, 204)
+            self.assertEqual(c.request("GET", f"{API}/check?accountId={account_id(1)}", key=self.admin).status, 204)
         self.assertEqual(self.sandbox.ledger()["calls"], calls, "the cache was cleared")
 
     def test_a_request_that_is_broken_off_does_nothing(self):
         """The body of clear-cache says what to clear: without it that would be everything."""
-        check = f"{API}/check?accountId={1:024x}"
+        check = f"{API}/check?accountId={account_id(1)}"
         with self.connect() as c:
             self.assertEqual(c.request("GET", check, key=self.admin).status, 204)
         calls = self.sandbox.ledger()["calls"]
@@ -257,7 +257,7 @@ class Bodies(Workers):
 
     def test_the_web_server_s_ids_go_before_the_clients(self):
         with self.connect() as c:
-            answer = c.request("GET", f"{API}/check?accountId=nobody", key=self.admin, more={"TOKEN_HEALTH_ACCOUNT": f"{1:024x}"})
+            answer = c.request("GET", f"{API}/check?accountId=nobody", key=self.admin, more={"TOKEN_HEALTH_ACCOUNT": f"{account_id(1)}"})
             self.assertEqual((answer.status, answer.headers.get("X-Token-Health")), (204, "healthy; ok"))
 
 
@@ -577,6 +577,53 @@ class Lives(Workers):
             self.assertEqual(c.request("GET", f"{API}/stats", key=self.admin).status, 200)
 
 
+class KeptByNginx(Workers):
+    """nginx with fastcgi_keep_conn and upstream keepalive."""
+    workers = 4
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.service.start_nginx(keepalive=8)
+
+    def work(self, counts, stop):
+        while not stop():
+            for method, path, body in (("GET", f"{API}/check?accountId={account_id(1)}", None), ("POST", f"{API}/validate", {"workspaceId": "ws-1"}),
+                                       ("GET", "/livez", None), ("GET", f"{API}/status/ws-1", None)):
+                status = self.service.request(method, path, body=body, key=self.admin).status
+                counts[(method, status)] = counts.get((method, status), 0) + 1
+
+    def run_for(self, seconds, meanwhile=None):
+        end, all_counts = time.monotonic() + seconds, [{} for _ in range(8)]
+        threads = [threading.Thread(target=self.work, args=(counts, lambda: time.monotonic() > end)) for counts in all_counts]
+        for thread in threads:
+            thread.start()
+        if meanwhile:
+            meanwhile()
+        for thread in threads:
+            thread.join(60)
+        total = {}
+        for counts in all_counts:
+            for key, n in counts.items():
+                total[key] = total.get(key, 0) + n
+        self.assertGreater(sum(total.values()), 100, total)
+        return total
+
+    def test_every_request_is_answered_over_connections_that_stay(self):
+        total = self.run_for(3)
+        self.assertEqual({status for _, status in total}, {200, 204}, total)
+        with open("/proc/net/unix") as f:
+            connected = [line for line in f if line.rstrip().endswith(self.service.socket) and line.split()[5] == "03"]
+        self.assertGreater(len(connected), 1, "nginx kept no connection: the test shows nothing")
+
+    def test_a_reload_is_not_noticed(self):
+        total = self.run_for(6, lambda: (time.sleep(0.5), os.kill(self.parent, signal.SIGHUP)))
+        self.assertEqual({status for method, status in total if method == "GET"}, {200, 204}, total)
+        # A POST on a connection that is just being closed: nginx may not send it again (proxy_next_upstream non_idempotent).
+        failed = sum(n for (method, status), n in total.items() if status not in (200, 204))
+        self.assertLess(failed, 0.01 * sum(total.values()), total)
+
+
 class Memory(Workers):
     workers = 2
 
@@ -606,7 +653,7 @@ class Memory(Workers):
         with self.connect() as c:
             for i in range(1000):
                 if i % 20:
-                    c.request("GET", f"{API}/check?accountId={1:024x}", key=self.admin)
+                    c.request("GET", f"{API}/check?accountId={account_id(1)}", key=self.admin)
                 else:
                     c.request("POST", f"{API}/validate", b'{"workspaceId":"ws-1","forceRefresh":true}', key=self.admin)
         if "release" not in os.environ.get("TOKEN_HEALTH_BUILD", "release"):

@@ -74,6 +74,7 @@ http {{
     access_log off;
     client_body_temp_path {dir}/nginx-body; proxy_temp_path {dir}/nginx-proxy; fastcgi_temp_path {dir}/nginx-fastcgi;
     uwsgi_temp_path {dir}/nginx-uwsgi; scgi_temp_path {dir}/nginx-scgi;
+    {upstream}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         client_max_body_size 1m;
@@ -207,12 +208,14 @@ class Service:
         wait_for(up, 20, "the responder listens")
         return process
 
-    def start_nginx(self):
+    def start_nginx(self, keepalive=0):
+        """keepalive: connections to the responder that each nginx worker keeps open."""
         with open(f"{self.dir}/fastcgi_params", "w") as f:
             f.write(FASTCGI_PARAMS)
         listen = self.settings["responder"]["listen"]
         with open(f"{self.dir}/nginx.conf", "w") as f:
-            f.write(NGINX_CONF.format(dir=self.dir, port=self.port, fastcgi=listen,
+            f.write(NGINX_CONF.format(dir=self.dir, port=self.port, fastcgi="kept" if keepalive else listen,
+                                      upstream=f"fastcgi_keep_conn on; upstream kept {{ server {listen}; keepalive {keepalive}; }}" if keepalive else "",
                                       user="user root;\n" if os.geteuid() == 0 else ""))
         nginx = shutil.which("nginx", path=NGINX_PATHS)
         if not nginx:
