@@ -90,7 +90,9 @@ static void tell_operator(struct job *job, const struct observation *obs)
 
 int job_may_seal(struct job *job)
 {
-    if (key_trust_may_seal(&job->v->trust, job->v->parts.ring, job->v->parts.store, &job->account)) return 1;
+    const struct validator_parts *parts = &job->v->parts;
+
+    if (key_trust_may_seal(&job->v->trust, parts->ring, parts->store, parts->providers, &job->account)) return 1;
     alarm_operator(job, REASON_UNDECRYPTABLE,
                    "a plain token is not sealed: the key opens none of the application's envelopes");
     return 0;

@@ -169,6 +169,39 @@ static void under_a_wrong_key_no_plain_token_is_sealed(void **state)
     service_fixture_close(&f);
 }
 
+/* 120 plain accounts of the platform come first, more than a page; the envelopes may be of any platform. */
+static void envelopes_behind_many_plain_accounts_are_found(void **state)
+{
+    static const char *const platforms[] = {"instagram", "facebook", "tiktok"};
+    char members[256];
+
+    (void)state;
+    for (size_t p = 0; p < sizeof platforms / sizeof *platforms; p++) {
+        struct service_fixture f;
+        struct kept_result kept;
+
+        service_fixture_open(&f, "");
+        double_healthy(&f.provider, TOKEN_TWO);
+        for (int i = 0; i < 120; i++) {
+            snprintf(members, sizeof members, "{\"_id\":\"b%03d\"," P_TWO "}", i);
+            service_fixture_put(&f, members);
+        }
+        for (int i = 0; i < 5; i++) {
+            snprintf(members, sizeof members,
+                     "{\"_id\":\"c%d\",\"platform\":\"%s\",\"encryptedAccessToken\":{\"$other\":\"" TOKEN_ONE "\"}}", i,
+                     platforms[p]);
+            service_fixture_put(&f, members);
+        }
+        kept = service_fixture_validate(&f, "b000", &forced);
+        if (kept.result.verdict.state != STATE_HEALTHY || kept.result.fixed ||
+            strcmp(service_fixture_text(&f, "b000", "accessToken"), TOKEN_TWO) != 0)
+            fail_msg("foreign envelopes on %s: state %s, fixed %d, accessToken \"%s\"", platforms[p],
+                     state_word(kept.result.verdict.state), kept.result.fixed,
+                     service_fixture_text(&f, "b000", "accessToken"));
+        service_fixture_close(&f);
+    }
+}
+
 static void a_plain_token_is_sealed_where_the_key_is_proven_or_nothing_speaks_against_it(void **state)
 {
     (void)state;
@@ -250,6 +283,7 @@ int main(void)
         cmocka_unit_test(of_two_tokens_the_one_that_works_is_kept),
         cmocka_unit_test(once_put_right_an_account_is_opened_in_microseconds_and_asked_about_once),
         cmocka_unit_test(under_a_wrong_key_no_plain_token_is_sealed),
+        cmocka_unit_test(envelopes_behind_many_plain_accounts_are_found),
         cmocka_unit_test(a_plain_token_is_sealed_where_the_key_is_proven_or_nothing_speaks_against_it),
         cmocka_unit_test(a_token_that_is_due_is_refreshed_and_stored_sealed),
         cmocka_unit_test(a_refused_refresh_leaves_a_live_token_alone),
