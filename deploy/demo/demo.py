@@ -110,8 +110,7 @@ def read(name):
         return ""
 
 
-def prepare(sandbox, port, store):
-    """The service, with the 24 accounts as they are at the beginning. Keys and whatever else the store holds stay from the last time."""
+def make_service(sandbox, port, store):
     shm = f"/token-health-demo-{os.getuid()}-{hashlib.sha256(RUN.encode()).hexdigest()[:12]}"
     for name in ("sandbox", "responder", "monitor", "nginx", "nginx-error"):
         open(os.path.join(RUN, f"{name}.log"), "w").close()
@@ -119,10 +118,14 @@ def prepare(sandbox, port, store):
     sandbox.register([registration(n) for n in range(1, 25)])
     service = Service(RUN, sandbox.url, store=store, port=port, key=read("master-key") or None, settings={"cache": {"name": shm}})
     service.shm = shm
+    return service
+
+
+def fill(service):
+    """The 24 accounts as they are at the beginning. Keys and whatever else the store holds stay from the last time."""
     if not (read("api-key") and read("api-keys.json")):
         Service.write_private(os.path.join(RUN, "api-key"), service.create_key("demo", "admin") + "\n")
     service.import_accounts([document(n) for n in range(1, 25)], replace=True)
-    return service
 
 
 def greet(service):
@@ -144,10 +147,20 @@ def watch(service, sandbox):
         time.sleep(0.5)
 
 
+asked_to_stop = False
+
+
+def on_stop(_number, _frame):
+    """Once: the terminal's signal and the one that make passes on come together, and must not leave half of it behind."""
+    global asked_to_stop
+    if not asked_to_stop:
+        asked_to_stop = True
+        raise KeyboardInterrupt
+
+
 def stop_all(service, sandbox):
-    """A second Ctrl-C must not leave half of it behind."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    global asked_to_stop
+    asked_to_stop = True
     try:
         if service:
             service.stop()
@@ -162,9 +175,10 @@ def main():
     held = lock()
     sandbox, service = Sandbox(BUILD, log=os.path.join(RUN, "sandbox.log")), None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, on_stop)
     try:
-        service = prepare(sandbox, port, store)
+        service = make_service(sandbox, port, store)
+        fill(service)
         service.start()
         service.start_monitor()
         greet(service)

@@ -39,7 +39,8 @@ class Demo:
         return self
 
     def processes(self):
-        found = []
+        """{pid: name}"""
+        found = {}
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{pid}/stat") as f:
@@ -48,7 +49,7 @@ class Demo:
                 continue
             state, _, _, session = fields.split()[:4]
             if int(session) == self.make.pid and state != "Z":
-                found.append(name)
+                found[int(pid)] = name.split("(", 1)[1]
         return found
 
     def segment(self):
@@ -101,13 +102,14 @@ class DemoCase(unittest.TestCase):
         self.assertRegex(check, r"(?m)^X-Token-Health: broken; expired$")
 
     def stops(self, demo, send, seconds=20):
-        segment, began = demo.segment(), time.monotonic()
+        segment, began, pids = demo.segment(), time.monotonic(), list(demo.processes())
         self.assertTrue(os.path.exists(segment))
         send()
         demo.make.wait(seconds)
         wait_for(lambda: not demo.processes(), 10, f"nothing is left behind: {demo.processes()}")
         self.assertLess(time.monotonic() - began, seconds)
         self.assertFalse(os.path.exists(segment), f"{segment} was left behind")
+        self.assertEqual([pid for pid in pids if os.path.exists(f"/dev/shm/mongoc-{pid}")], [], "the MongoDB driver left files behind")
         self.assertFalse(os.path.exists(os.path.join(self.folder, "run/fcgi.sock")))
         with socket.socket() as s:
             self.assertNotEqual(s.connect_ex(("127.0.0.1", demo.port)), 0)
@@ -139,6 +141,14 @@ class Works(DemoCase):
     def test_sigterm_to_make_stops_all_of_it(self):
         demo = self.start().wait_until_up()
         self.stops(demo, demo.make.terminate)
+
+    def test_many_signals_at_once_leave_nothing_behind(self):
+        demo = self.start().wait_until_up()
+
+        def impatient():
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+                os.killpg(demo.make.pid, number)
+        self.stops(demo, impatient)
 
     def test_keys_and_store_are_there_again_the_next_time(self):
         first = self.start().wait_until_up()
@@ -187,7 +197,9 @@ class Refuses(DemoCase):
         self.assertEqual(len(lines), 1, demo.said())
         self.assertRegex(lines[0], words)
         self.assertNotIn("Traceback", demo.said())
-        self.assertEqual(demo.processes(), [])
+        self.assertEqual(demo.processes(), {})
+        if os.path.exists(os.path.join(self.folder, "run/token-health.conf")):
+            self.assertFalse(os.path.exists(demo.segment()))
         return time.monotonic() - began
 
     def test_a_port_in_use(self):
