@@ -1,4 +1,5 @@
 #include "exchange.h"
+#include "base/id_text.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -6,7 +7,7 @@ int exchange_may_see(const struct exchange *x, const char *workspace)
 {
     if (!x->key || !x->key->workspaces) return 1;
     for (int i = 0; i < x->key->workspace_count; i++)
-        if (!strcmp(x->key->workspaces[i], workspace)) return 1;
+        if (id_is_same(x->key->workspaces[i], workspace)) return 1;
     return 0;
 }
 

@@ -33,7 +33,7 @@ static int may_see_hash(const struct exchange *x, uint64_t workspace_hash)
 {
     if (!x->key->workspaces) return 1;
     for (int i = 0; i < x->key->workspace_count; i++)
-        if (cache_hash(service_cache(x->service), x->key->workspaces[i]) == workspace_hash) return 1;
+        if (cache_hash_id(service_cache(x->service), x->key->workspaces[i]) == workspace_hash) return 1;
     return 0;
 }
 

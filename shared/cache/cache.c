@@ -1,5 +1,6 @@
 #include "cache/cache.h"
 #include "base/clock.h"
+#include "base/id_text.h"
 #include "cache/cache_layout.h"
 #include "cache/segment.h"
 #include <errno.h>
@@ -90,7 +91,9 @@ enum err_code cache_unlink(const char *name, struct err *err)
 /* The kind is a bit of the key, so that an account and a workspace of the same text never share an entry. */
 static struct cache_key key_make(const struct cache *cache, enum key_kind kind, const char *platform, const char *id)
 {
+    char room[ID_HEX_DIGITS + 1];
     uint64_t seed = XXH3_64bits_withSeed(platform, strlen(platform), cache->segment.header.seed + kind);
+    id = id_normal(id, room);
     XXH128_hash_t hash = XXH3_128bits_withSeed(id, strlen(id), seed);
     return (struct cache_key){.hi = hash.high64, .lo = (hash.low64 & ~UINT64_C(1)) | kind};
 }
@@ -109,6 +112,12 @@ uint64_t cache_hash(const struct cache *cache, const char *text)
 {
     uint64_t hash = XXH3_64bits_withSeed(text, strlen(text), cache->segment.header.seed);
     return hash != 0 ? hash : 1;
+}
+
+uint64_t cache_hash_id(const struct cache *cache, const char *id)
+{
+    char room[ID_HEX_DIGITS + 1];
+    return cache_hash(cache, id_normal(id, room));
 }
 
 static uint64_t words_check(const struct cache *cache, const uint64_t words[CACHE_WORDS])

@@ -28,7 +28,7 @@ struct cache_verdict {
     int64_t expires_at_ms;
     int64_t attempted_at_ms;
     uint64_t token_print;    /* which envelope was judged; 0 for a workspace */
-    uint64_t workspace_hash; /* cache_hash of the workspace id's text */
+    uint64_t workspace_hash; /* cache_hash_id of the workspace id's text */
 };
 
 /** cache_open(opt, &cache, err): map the segment, creating or replacing it (another layout, another size, a
@@ -47,11 +47,12 @@ void cache_refresh(struct cache *cache);
 void cache_close(struct cache *cache);                         /* NULL allowed */
 enum err_code cache_unlink(const char *name, struct err *err); /* remove the name; ERR_NOT_FOUND if none */
 
-/** Keys; equal texts give equal keys in all processes that map the same segment. */
+/** Keys; equal ids (base/id_text.h) give equal keys in all processes that map the same segment. */
 struct cache_key cache_key_account(const struct cache *cache, const char *platform, const char *account_id);
 struct cache_key cache_key_workspace(const struct cache *cache, const char *platform, const char *workspace_id);
 /** cache_hash(cache, text): 64-bit seeded hash, never 0. */
 uint64_t cache_hash(const struct cache *cache, const char *text);
+uint64_t cache_hash_id(const struct cache *cache, const char *id); /* of an id: equal ids, equal hashes */
 
 enum cache_hit { CACHE_MISS, CACHE_STALE, CACHE_FRESH };
 /** cache_find(cache, key, &v): FRESH within its TTL; STALE after it, while the slot is not reused (for answers while

@@ -39,7 +39,7 @@ static void put_cache(struct job *job)
         .attempted_at_ms = v->attempted_at_ms,
         /* What could not be saved answers a check, but no validation: the next one asks, and saves. */
         .token_print = job->result.store_error == ERR_UNAVAILABLE ? 0 : cache_hash(cache, v->print),
-        .workspace_hash = cache_hash(cache, job->account.workspace.text),
+        .workspace_hash = cache_hash_id(cache, job->account.workspace.text),
     };
 
     cache_put(cache, job->key, &entry, cache_ttl(job), job->generation);

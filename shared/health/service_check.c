@@ -46,7 +46,7 @@ static void check_from_report(struct service *s, const struct account_report *r,
         .action = r->verdict.action,
         .checked_at_ms = r->verdict.checked_at_ms,
         .expires_at_ms = r->expires_at_ms,
-        .workspace_hash = cache_hash(service_cache(s), r->workspace),
+        .workspace_hash = cache_hash_id(service_cache(s), r->workspace),
         .source = r->source,
     };
 }
@@ -96,7 +96,7 @@ static void put_worst(struct service *s, const char *platform, const char *works
             worst = r;
     }
     check_from_report(s, worst, out);
-    out->workspace_hash = cache_hash(service_cache(s), workspace);
+    out->workspace_hash = cache_hash_id(service_cache(s), workspace);
     entry = (struct cache_verdict){
         .state = (uint8_t)out->state,
         .reason = (uint8_t)worst->verdict.reason,

@@ -1,3 +1,4 @@
+#include "base/id_text.h"
 #include "store/account.h"
 #include "store/ejson.h"
 #include <ctype.h>
@@ -6,17 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OBJECTID_DIGITS = 24 };
-
 static const char id_letters[] = {[ID_NONE] = '-', [ID_STRING] = 's', [ID_OBJECTID] = 'o', [ID_NUMBER] = 'n'};
-
-static int is_objectid(const char *text, size_t len)
-{
-    if (len != OBJECTID_DIGITS) return 0;
-    for (size_t i = 0; i < len; i++)
-        if (!isxdigit((unsigned char)text[i])) return 0;
-    return 1;
-}
 
 /* json_new_string replaces what is not UTF-8; a text that it changes can be no document's id. */
 static int is_utf8(const char *text, size_t len)
@@ -40,8 +31,7 @@ static int is_id_text(const char *text, size_t len)
 static void put_objectid(struct account_id *id, const char *text)
 {
     id->type = ID_OBJECTID;
-    for (size_t i = 0; i <= OBJECTID_DIGITS; i++)
-        id->text[i] = (char)tolower((unsigned char)text[i]);
+    id_normal(text, id->text);
 }
 
 enum err_code id_parse(const struct json *j, struct account_id *id, struct err *err)
@@ -58,7 +48,7 @@ enum err_code id_parse(const struct json *j, struct account_id *id, struct err *
         memcpy(id->text, json_string(j), json_string_len(j) + 1);
         return ERR_OK;
     }
-    if (oid && json_count(j) == 1 && is_objectid(oid, strlen(oid))) {
+    if (oid && json_count(j) == 1 && id_is_hex(oid)) {
         put_objectid(id, oid);
         return ERR_OK;
     }
@@ -90,7 +80,7 @@ int id_forms(const char *text, struct account_id out[3])
     if (!is_id_text(text, len)) return 0;
     out[count].type = ID_STRING;
     memcpy(out[count++].text, text, len + 1);
-    if (is_objectid(text, len)) put_objectid(&out[count++], text);
+    if (id_is_hex(text)) put_objectid(&out[count++], text);
     if (is_canonical_integer(text)) {
         out[count].type = ID_NUMBER;
         memcpy(out[count++].text, text, len + 1);

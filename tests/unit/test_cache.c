@@ -151,6 +151,41 @@ static void keys_tell_account_workspace_platform_and_id_apart(void **state)
     cache_close(cache);
 }
 
+static int is_same_key(struct cache_key a, struct cache_key b)
+{
+    return a.hi == b.hi && a.lo == b.lo;
+}
+
+static void ids_of_24_hex_digits_are_one_in_either_case(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        int is_same;
+    } table[] = {
+        {"ABCDEFABCDEFABCDEFABCDEF", "abcdefabcdefabcdefabcdef", 1},
+        {"5F1e2D3c4B5a69788796A5b4", "5f1E2d3C4b5A69788796a5B4", 1},
+        {"ABCDEFABCDEFABCDEFABCDE", "abcdefabcdefabcdefabcde", 0},
+        {"ABCDEFABCDEFABCDEFABCDEFA", "abcdefabcdefabcdefabcdefa", 0},
+        {"ABCDEFABCDEFABCDEFABCDEG", "abcdefabcdefabcdefabcdeg", 0},
+        {"W1", "w1", 0},
+    };
+    struct cache *cache = fixture_open(SMALL);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const char *a = table[i].a, *b = table[i].b;
+        int account = is_same_key(cache_key_account(cache, "x", a), cache_key_account(cache, "x", b)),
+            workspace = is_same_key(cache_key_workspace(cache, "x", a), cache_key_workspace(cache, "x", b)),
+            hash = cache_hash_id(cache, a) == cache_hash_id(cache, b);
+
+        if (account != table[i].is_same || workspace != table[i].is_same || hash != table[i].is_same)
+            fail_msg("%s, %s: account %d, workspace %d, hash %d, expected %d", a, b, account, workspace, hash,
+                     table[i].is_same);
+        assert_true(cache_hash(cache, a) != cache_hash(cache, b)); /* of a token's print every letter counts */
+    }
+    cache_close(cache);
+}
+
 static void the_text_of_ids_is_not_in_the_segment(void **state)
 {
     (void)state;
@@ -393,6 +428,7 @@ int main(void)
         FIXTURE_TEST(drop_drops_one_and_clear_all),
         FIXTURE_TEST(an_answer_older_than_a_clear_is_not_kept),
         FIXTURE_TEST(keys_tell_account_workspace_platform_and_id_apart),
+        FIXTURE_TEST(ids_of_24_hex_digits_are_one_in_either_case),
         FIXTURE_TEST(the_text_of_ids_is_not_in_the_segment),
         FIXTURE_TEST(a_full_set_loses_the_entry_that_ends_first),
         FIXTURE_TEST(two_entries_of_one_key_become_one),

@@ -253,6 +253,37 @@ static void clearing_one_account_leaves_the_others(void **state)
     service_fixture_close(&f);
 }
 
+static void an_objectid_hits_its_entry_in_either_case(void **state)
+{
+    static const char *const cases[][2] = {
+        {"ABCDEFABCDEFABCDEFABCDEF", "0123456789ABCDEF01234567"},
+        {"abcdefabcdefabcdefabcdef", "0123456789abcdef01234567"},
+    };
+    struct service_fixture f;
+    struct check_result r;
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_healthy(&f.provider, TOKEN_ONE);
+    service_fixture_put(&f, "{\"_id\":{\"$oid\":\"0123456789abcdef01234567\"},\"workspaceId\":{\"$oid\":"
+                            "\"abcdefabcdefabcdefabcdef\"},\"encryptedAccessToken\":{\"$seal\":\"" TOKEN_ONE "\"}}");
+    for (int asked = 0; asked < 2; asked++) {
+        expect_verdict(&f, cases[asked][0], NULL, STATE_HEALTHY, REASON_OK, cases[asked][0]);
+        expect_verdict(&f, NULL, cases[asked][1], STATE_HEALTHY, REASON_OK, cases[asked][1]);
+        for (int other = 0; other < 2; other++) {
+            assert_true(service_check_cached(f.service, "instagram", cases[other][0], NULL, &r));
+            assert_true(r.workspace_hash == cache_hash_id(service_cache(f.service), cases[other][0]));
+            assert_true(service_check_cached(f.service, "instagram", NULL, cases[other][1], &r));
+        }
+        assert_int_equal(service_clear_cache(f.service, "instagram", cases[!asked][1], NULL), ERR_OK);
+        for (int other = 0; other < 2; other++) {
+            assert_false(service_check_cached(f.service, "instagram", cases[other][0], NULL, &r));
+            assert_false(service_check_cached(f.service, "instagram", NULL, cases[other][1], &r));
+        }
+    }
+    service_fixture_close(&f);
+}
+
 /* ---- the rest ---- */
 
 static int64_t number_at(const struct json *j, const char *path)
@@ -321,6 +352,7 @@ int main(void)
         cmocka_unit_test(an_attempt_shows_its_reason_only_where_nothing_is_known),
         cmocka_unit_test(with_the_store_away_a_check_goes_on_from_the_cache),
         cmocka_unit_test(clearing_one_account_leaves_the_others),
+        cmocka_unit_test(an_objectid_hits_its_entry_in_either_case),
         cmocka_unit_test(statistics_count_what_was_done),
         cmocka_unit_test(a_service_without_its_key_does_not_start),
     };
