@@ -139,11 +139,15 @@ enum err_code account_parse(struct json *doc, struct account *account, struct er
     *account = (struct account){.doc = doc};
     if (json_type(doc) != JSON_OBJECT) {
         err_set(err, ERR_BAD_INPUT, NULL, "not a document");
+    } else if (!present(account, "_id")) {
+        err_set(err, ERR_BAD_INPUT, "_id", "is missing");
     } else if (id_parse(json_member(doc, "_id"), &account->id, &why) != ERR_OK) {
         err_set(err, ERR_BAD_INPUT, "_id", "%s", why.text);
+    } else if (!present(account, "platform")) {
+        err_set(err, ERR_BAD_INPUT, "platform", "is missing");
     } else if (!json_string(platform) || !json_string_len(platform) ||
                json_string_len(platform) >= sizeof account->platform) {
-        err_set(err, ERR_BAD_INPUT, "platform", "platform is not a name of 1 to %d bytes", LIMIT_PLATFORM_BYTES - 1);
+        err_set(err, ERR_BAD_INPUT, "platform", "is not a name of 1 to %d bytes", LIMIT_PLATFORM_BYTES - 1);
     } else {
         memcpy(account->platform, json_string(platform), json_string_len(platform) + 1);
         read_fields(account);

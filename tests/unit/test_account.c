@@ -202,6 +202,22 @@ static void a_document_without_id_or_platform_is_refused(void **state)
     }
 }
 
+static void what_a_document_lacks_is_said(void **state)
+{
+    static const char *const texts[] = {"{}", "{\"_id\":null,\"platform\":\"instagram\"}", "{\"_id\":\"a\"}",
+                                        "{\"_id\":\"a\",\"platform\":null}"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct account a;
+        struct err err = {0};
+
+        assert_int_equal(account_parse(fixture_json(texts[i]), &a, &err), ERR_BAD_INPUT);
+        if (strcmp(err.text, "is missing") != 0)
+            fail_msg("%s: got \"%s\", expected \"is missing\"", texts[i], err.text);
+    }
+}
+
 static void an_import_is_refused_for_any_odd_field(void **state)
 {
     static const struct {
@@ -288,6 +304,7 @@ int main(void)
         cmocka_unit_test(a_provider_id_may_be_a_whole_number),
         cmocka_unit_test(a_name_that_does_not_fit_is_odd_and_not_cut),
         cmocka_unit_test(a_document_without_id_or_platform_is_refused),
+        cmocka_unit_test(what_a_document_lacks_is_said),
         cmocka_unit_test(an_import_is_refused_for_any_odd_field),
         cmocka_unit_test(every_form_of_a_date_is_read),
         cmocka_unit_test(every_field_that_is_read_is_asked_for),
