@@ -31,6 +31,7 @@ struct config_old_key {
 #define CONFIG_FIELD_PATH(field)     char *field;
 #define CONFIG_FIELD_URI(field)      char *field;
 #define CONFIG_FIELD_URL(field)      char *field;
+#define CONFIG_FIELD_LISTEN(field)   char *field;
 #define CONFIG_FIELD_MODE(field)     char *field;
 #define CONFIG_FIELD_FILE(field)     char *field;
 #define CONFIG_FIELD_SECRET(field)   struct secret field;
@@ -66,5 +67,7 @@ void config_print_sample(struct buf *out);
 int config_parse_duration(const char *text, int64_t *ms);
 /** config_parse_mode(text, &mode): octal permissions "0660". 1 or 0. */
 int config_parse_mode(const char *text, unsigned *mode);
+/** config_stray_variables(tell, arg): each name of an environment variable TOKEN_HEALTH_… that sets no key; never its value. */
+void config_stray_variables(void (*tell)(void *arg, const char *name), void *arg);
 
 #endif

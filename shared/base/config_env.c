@@ -77,6 +77,13 @@ static enum err_code take_apps(struct config_loading *l)
     return rc;
 }
 
+static void variable_of(const struct config_key *key, char *variable, size_t size)
+{
+    snprintf(variable, size, "%s%s_%s", ours, key->section, key->name);
+    for (char *c = variable; *c; c++)
+        *c = (char)toupper((unsigned char)*c);
+}
+
 static enum err_code take_ours(struct config_loading *l)
 {
     enum err_code rc = ERR_OK;
@@ -85,9 +92,7 @@ static enum err_code take_ours(struct config_loading *l)
         char variable[128];
         const char *value;
 
-        snprintf(variable, sizeof variable, "%s%s_%s", ours, config_keys[i].section, config_keys[i].name);
-        for (char *c = variable; *c; c++)
-            *c = (char)toupper((unsigned char)*c);
+        variable_of(&config_keys[i], variable, sizeof variable);
         value = getenv(variable);
         if (value) rc = config_take(l, config_keys[i].section, config_keys[i].name, value, variable);
     }
@@ -104,4 +109,28 @@ enum err_code config_read_environment(struct config_loading *l)
     l->now = SOURCE_ENVIRONMENT;
     if (rc == ERR_OK) rc = take_ours(l);
     return rc == ERR_OK ? take_apps(l) : rc;
+}
+
+static int sets_key(const char *name)
+{
+    char section[64], variable[128];
+
+    if (app_section(name, our_apps, "_ID", section) || app_section(name, our_apps, "_SECRET", section) ||
+        app_section(name, our_apps, "_SECRET_FILE", section))
+        return 1;
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
+        variable_of(&config_keys[i], variable, sizeof variable);
+        if (!strcmp(name, variable)) return 1;
+    }
+    return 0;
+}
+
+void config_stray_variables(void (*tell)(void *arg, const char *name), void *arg)
+{
+    for (char **variable = environ; variable && *variable; variable++) {
+        char name[128];
+
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(*variable, "="), *variable);
+        if (!strncmp(name, ours, strlen(ours)) && !sets_key(name)) tell(arg, name);
+    }
 }

@@ -83,6 +83,36 @@ static int parse_choice(const char *text, const char *names, int *v)
     return 0;
 }
 
+/* A "/" with a name behind it. */
+static int names_database(const char *place)
+{
+    const char *slash = strchr(place, '/');
+
+    return slash && slash[1] && slash[1] != '?';
+}
+
+/* Generous with a password in which '@', '?' or '/' stand as they are: the driver has the last word on that. */
+static int check_uri(const char *text)
+{
+    const char *place = strstr(text, "://"), *at;
+
+    if (strncmp(text, "mongodb", 7) != 0 || !place) return 1;
+    place += 3;
+    at = strrchr(place, '@');
+    return (at && names_database(at + 1)) || names_database(place);
+}
+
+/* A host that does not exist is found out by the one who listens. */
+static int check_listen(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    int64_t port;
+
+    if (!strncmp(text, "unix:", 5)) return text[5] != '\0';
+    if (!strcmp(text, "fd:0")) return 1;
+    return colon && colon != text && parse_int(colon + 1, &port) && port >= 1 && port <= 65535;
+}
+
 /* The value is not echoed: it may be a secret that slipped into the wrong line. */
 static enum err_code refuse(const struct config_key *key, const char *place, struct err *err)
 {
@@ -96,6 +126,14 @@ static enum err_code refuse(const struct config_key *key, const char *place, str
                        key->name, (long long)key->min, (long long)key->max);
     case TYPE_CHOICE:
         return err_set(err, ERR_CONFIG, place, "[%s] %s: one of %s is expected", key->section, key->name, key->help);
+    case TYPE_URI:
+        return err_set(err, ERR_CONFIG, place,
+                       "[%s] %s: the URI names no database: mongodb://HOST/DATABASE is expected", key->section,
+                       key->name);
+    case TYPE_LISTEN:
+        return err_set(err, ERR_CONFIG, place,
+                       "[%s] %s: unix:PATH, HOST:PORT with a port from 1 to 65535, or fd:0 is expected", key->section,
+                       key->name);
     case TYPE_MODE:
         return err_set(err, ERR_CONFIG, place, "[%s] %s: octal permissions like 0660 are expected", key->section,
                        key->name);
@@ -153,9 +191,12 @@ enum err_code config_value_set(struct config *cfg, const struct config_key *key,
     switch (key->type) {
     case TYPE_TEXT:
     case TYPE_PATH:
-    case TYPE_URI:
     case TYPE_FILE:
         return set_text(field, text, err);
+    case TYPE_URI:
+        return check_uri(text) ? set_text(field, text, err) : refuse(key, place, err);
+    case TYPE_LISTEN:
+        return check_listen(text) ? set_text(field, text, err) : refuse(key, place, err);
     case TYPE_URL:
         ok = !*text || http_url_check(text, NULL) == ERR_OK;
         return ok ? set_text(field, text, err) : refuse(key, place, err);

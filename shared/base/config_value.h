@@ -9,6 +9,7 @@ enum config_type {
     TYPE_PATH,
     TYPE_URI,
     TYPE_URL,
+    TYPE_LISTEN,
     TYPE_MODE,
     TYPE_FILE,
     TYPE_SECRET,

@@ -59,6 +59,8 @@ static const char *other_value(const struct config_key *key)
     case TYPE_PATH:
     case TYPE_URI:
         return !strcmp(key->name, "old_keys") ? "" : "/other/value";
+    case TYPE_LISTEN:
+        return "127.0.0.1:9000";
     case TYPE_FILE:
         return fixture_write("value", "other-value\n", 12, 0600);
     case TYPE_URL:

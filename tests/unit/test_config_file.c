@@ -353,6 +353,47 @@ static void platforms_have_a_limit(void **state)
     buf_free(&text);
 }
 
+static void places_that_cannot_be_are_refused(void **state)
+{
+    static const char *const uris[] = {"mongodb://h", "mongodb://h/", "mongodb://h/?w=1", "mongodb+srv://u:p@h",
+                                       "mongodb://u:p@h:1,i:2/?replicaSet=r"};
+    static const char *const good_uris[] = {"mongodb://h/d",       "mongodb+srv://u:p%40@h/d?w=1",
+                                            "mongodb://u:a/b@h/d", "mongodb://h/d?appName=a@b",
+                                            "mongodb://u:a?b@h/d", "sqlite:a.db"};
+    static const char *const places[] = {"127.0.0.1:65536",
+                                         "127.0.0.1:0",
+                                         "127.0.0.1:99999999999999999999",
+                                         "h:",
+                                         ":1",
+                                         "h",
+                                         "h:http",
+                                         "unix:",
+                                         "",
+
+                                         "h:-1",
+                                         "h: 80"};
+    static const char *const good_places[] = {"127.0.0.1:65535", "[::1]:1", "unix:/x:99999", "fd:0", "localhost:9000"};
+    char text[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof uris / sizeof *uris; i++) {
+        snprintf(text, sizeof text, "[store]\nuri = %s\n", uris[i]);
+        fixture_refuse(text, "conf:2", "names no database");
+    }
+    for (size_t i = 0; i < sizeof good_uris / sizeof *good_uris; i++) {
+        snprintf(text, sizeof text, "[store]\nuri = %s\n", good_uris[i]);
+        config_free(fixture_load(text));
+    }
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        snprintf(text, sizeof text, "[responder]\nlisten = %s\n", places[i]);
+        fixture_refuse(text, "conf:2", "HOST:PORT");
+    }
+    for (size_t i = 0; i < sizeof good_places / sizeof *good_places; i++) {
+        snprintf(text, sizeof text, "[responder]\nlisten = %s\n", good_places[i]);
+        config_free(fixture_load(text));
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, fixture_clear)
@@ -370,6 +411,7 @@ int main(void)
         TEST(contents_of_files_arrive_where_they_belong),
         TEST(old_keys_are_read_from_their_files),
         TEST(platforms_have_a_limit),
+        TEST(places_that_cannot_be_are_refused),
     };
 
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

@@ -117,6 +117,28 @@ static void variables_that_name_no_key_are_left_alone(void **state)
     config_free(cfg);
 }
 
+static void hear(void *arg, const char *name)
+{
+    buf_printf(arg, "%s ", name);
+}
+
+static void variables_that_name_no_key_are_told_without_their_value(void **state)
+{
+    struct buf heard = {0};
+
+    (void)state;
+    setenv("TOKEN_HEALTH_CACHE_TTL", "5m", 1);
+    setenv("TOKEN_HEALTH_APP_INSTAGRAM_SECRET_FILE", "/x", 1);
+    setenv("TOKEN_HEALTH_APP_X_ID", "1", 1);
+    setenv("TOKEN_ENCRYPTION_KEY", FIXTURE_SECRET, 1);
+    config_stray_variables(hear, &heard);
+    assert_string_equal(buf_text(&heard), "");
+    setenv("TOKEN_HEALTH_CACHE_TTLL", FIXTURE_SECRET, 1);
+    config_stray_variables(hear, &heard);
+    assert_string_equal(buf_text(&heard), "TOKEN_HEALTH_CACHE_TTLL ");
+    buf_free(&heard);
+}
+
 static void a_value_and_its_file_in_one_source_are_an_error(void **state)
 {
     (void)state;
@@ -145,11 +167,11 @@ static void of_a_value_and_its_file_the_higher_source_wins(void **state)
     (void)state;
     fixture_write("k", "file-content", 12, 0600);
     setenv("TOKEN_ENCRYPTION_KEY", "application", 1);
-    setenv("MONGODB_URI", "mongodb://application", 1);
+    setenv("MONGODB_URI", "mongodb://application/db", 1);
     setenv("X_APP_SECRET", "application", 1);
     cfg = fixture_load("[encryption]\nkey_file = /gone\n[store]\nuri_file = /gone\n[app.x]\nsecret_file = /gone\n");
     assert_key(cfg, "application");
-    assert_string_equal(cfg->store_uri, "mongodb://application");
+    assert_string_equal(cfg->store_uri, "mongodb://application/db");
     assert_string_equal((const char *)secret_bytes(&cfg->apps[0].secret), "application");
     config_free(cfg);
     setenv("TOKEN_HEALTH_ENCRYPTION_KEY_FILE", fixture_path("k"), 1);
@@ -189,6 +211,7 @@ int main(void)
         TEST(an_empty_variable_of_the_application_is_as_none),
         TEST(any_platform_has_its_variables),
         TEST(variables_that_name_no_key_are_left_alone),
+        TEST(variables_that_name_no_key_are_told_without_their_value),
         TEST(a_value_and_its_file_in_one_source_are_an_error),
         TEST(of_a_value_and_its_file_the_higher_source_wins),
         TEST(an_error_names_the_variable_and_never_shows_a_secret),
