@@ -46,7 +46,7 @@ int main(int argc, char **argv)
     if (config_load(path, &cfg, &err) != ERR_OK) return fail(&err);
     log_setup((enum log_level)cfg->log_level, (enum log_format)cfg->log_format);
     if (check)
-        opt = puts("the configuration is good") < 0;
+        opt = monitor_check(cfg, &err) == ERR_OK ? puts("the configuration is good") < 0 : fail(&err);
     else
         opt = monitor_run(cfg, once, &err) == ERR_OK ? EXIT_SUCCESS : fail(&err);
     config_free(cfg);

@@ -118,6 +118,20 @@ static void report_index(void *arg, const char *sentence)
     log_warn("TOKEN HEALTH", sentence);
 }
 
+enum err_code monitor_check(const struct config *cfg, struct err *err)
+{
+    struct provider_set *providers = NULL;
+    enum err_code rc;
+
+    if (!cfg->monitor_platforms[0]) return ERR_OK;
+    rc = provider_set_load(cfg->provider_directory,
+                           cfg->provider_override_directory[0] ? cfg->provider_override_directory : NULL, &providers,
+                           err);
+    if (rc == ERR_OK) rc = service_check_platforms(cfg, providers, err);
+    provider_set_free(providers);
+    return rc;
+}
+
 enum err_code monitor_run(const struct config *cfg, int once, struct err *err)
 {
     struct monitor m = {.cfg = cfg, .once = once};
@@ -126,7 +140,11 @@ enum err_code monitor_run(const struct config *cfg, int once, struct err *err)
 
     catch_signals();
     rc = service_open(cfg, &m.service, err);
-    if (rc != ERR_OK) return rc;
+    if (rc == ERR_OK) rc = service_check_platforms(cfg, service_providers(m.service), err);
+    if (rc != ERR_OK) {
+        service_close(m.service);
+        return rc;
+    }
     log_info("TOKEN HEALTH", "monitor started", LOG_S("store", store_kind(service_store(m.service))),
              LOG_I("interval_ms", cfg->check_interval_ms), LOG_I("batch_size", cfg->batch_size));
     if (store_prepare(service_store(m.service), report_index, NULL, &prepare) != ERR_OK)

@@ -3,6 +3,8 @@
 #define TH_MONITOR_H
 #include "base/config.h"
 
+/** monitor_check(cfg, err): of what the configuration names, is every platform there? ERR_CONFIG. */
+enum err_code monitor_check(const struct config *cfg, struct err *err);
 /** monitor_run(cfg, once, err): sweeps every check_interval (monotonic clock) until a signal. A sweep under way finishes the
  *  accounts it has begun, within about one provider time-out. A store that is away is waited for. Statistics go to the store's meta
  *  document "monitor", as soon as it takes them.

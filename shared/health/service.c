@@ -2,7 +2,9 @@
 #include "base/http.h"
 #include "token/crypto.h"
 #include "token/keyring.h"
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct service {
     const struct config *cfg;
@@ -82,6 +84,23 @@ enum err_code service_open(const struct config *cfg, struct service **service, s
     else
         service_close(s);
     return rc;
+}
+
+enum err_code service_check_platforms(const struct config *cfg, const struct provider_set *providers, struct err *err)
+{
+    const char *at = cfg->monitor_platforms;
+
+    for (at += strspn(at, " "); *at; at += strspn(at, " ")) {
+        char name[LIMIT_PLATFORM_BYTES];
+        size_t len = strcspn(at, " ");
+
+        snprintf(name, sizeof name, "%.*s", (int)len, at);
+        if (len >= sizeof name || !provider_find(providers, name))
+            return err_set(err, ERR_CONFIG, "[monitor] platforms", "there is no provider file for the platform \"%s\"",
+                           name);
+        at += len;
+    }
+    return ERR_OK;
 }
 
 void service_close(struct service *s)

@@ -12,6 +12,8 @@ struct service;
 /** service_open(cfg, &service, err): Borrows cfg for its life. Blocks: key derivation (0.13 s a key). Fails: ERR_CONFIG and what
  *  the parts fail with. The store need not be up. Owns: caller, service_close. */
 enum err_code service_open(const struct config *cfg, struct service **service, struct err *err);
+/** service_check_platforms(cfg, providers, err): ERR_CONFIG names the first of [monitor] platforms without a provider file. */
+enum err_code service_check_platforms(const struct config *cfg, const struct provider_set *providers, struct err *err);
 void service_close(struct service *service);
 struct cache *service_cache(struct service *service);
 struct store *service_store(struct service *service);

@@ -220,12 +220,25 @@ class ExitStatus(MonitorCase):
 
     def test_configuration_that_cannot_be_used(self):
         conf = os.path.join(self.dir, "bad.conf")
-        for text, reason in (("[monitor]\nbatch_size = 0\n", "bad.conf:2"), ("[monitor]\nnothing = 1\n", "bad.conf:2")):
+        for text, reason in (("[monitor]\nbatch_size = 0\n", "bad.conf:2"), ("[monitor]\nnothing = 1\n", "bad.conf:2"),
+                             ("[store]\nuri = mongodb://h\n", "names no database"), ("[responder]\nlisten = 127.0.0.1:70000\n", "65535")):
             with self.subTest(text=text):
                 self.service.write_private(conf, text)
                 done = self.once("--config", conf)
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(reason, done.stderr)
+
+    def test_a_platform_without_a_provider_file_is_refused_and_never_swept_as_no_accounts(self):
+        conf = os.path.join(self.dir, "platform.conf")
+        with open(self.service.conf) as f:
+            text = f.read() + "\n[monitor]\nplatforms = instagram  myspace\n"
+        self.service.write_private(conf, text)
+        for args in ((), ("--check-config",)):
+            done = self.once("--config", conf, *args)
+            self.assertEqual(done.returncode, 1, done)
+            self.assertIn('[monitor] platforms: there is no provider file for the platform "myspace"', done.stderr)
+        self.service.write_private(conf, text.replace("  myspace", " facebook"))
+        self.assertEqual(self.once("--config", conf, "--check-config").returncode, 0)
 
     def test_store_that_is_away(self):
         conf = os.path.join(self.dir, "away.conf")
