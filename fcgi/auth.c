@@ -35,7 +35,10 @@ static void look(struct auth *auth)
     auth->seen = st;
     apikey_free(auth->keys);
     if (apikey_load(auth->path, &auth->keys, &err) != ERR_OK)
-        log_error("TOKEN HEALTH", "no API key can be used", LOG_S("file", err.place), LOG_S("why", err.text));
+        log_error("TOKEN HEALTH",
+                  err.code == ERR_NOT_FOUND ? "no API key can be used: token-healthctl key create makes one"
+                                            : "no API key can be used",
+                  LOG_S("file", err.place), LOG_S("why", err.text));
 }
 
 enum err_code auth_new(const char *keys_file, struct auth **auth, struct err *err)
