@@ -27,16 +27,17 @@ static int read_arguments(struct ctl *ctl, int argc, char **argv, struct argumen
     return optind == argc;
 }
 
+#define COLUMNS "%-26s %-20s %-12s %-18s %-18s %s"
+
 static void print_line(const struct account_report *r)
 {
     char checked[CLOCK_ISO_BYTES] = "never", username[LIMIT_NAME_BYTES];
     const struct verdict *v = &r->verdict;
 
     if (v->checked_at_ms) clock_format(v->checked_at_ms, checked);
-    printf("%-26s %-20s %-12s %-18s %-18s %s%s%s%s\n", r->id,
-           r->username[0] ? ctl_printable(r->username, username, sizeof username) : "-", state_word(v->state),
-           v->reason == REASON_NONE ? "-" : reason_word(v->reason), action_word(v->action), checked,
-           r->fixed ? "  (put right)" : "", v->attempt_reason ? "  last attempt: " : "",
+    printf(COLUMNS "%s%s%s\n", r->id, r->username[0] ? ctl_printable(r->username, username, sizeof username) : "-",
+           state_word(v->state), v->reason == REASON_NONE ? "-" : reason_word(v->reason), action_word(v->action),
+           checked, r->fixed ? "  (stored fields put right)" : "", v->attempt_reason ? "  last attempt: " : "",
            v->attempt_reason ? reason_word(v->attempt_reason) : "");
 }
 
@@ -46,6 +47,7 @@ static int print_list(const struct ctl *ctl, const struct report_list *list,
     struct json *all = ctl->json ? json_array_new() : NULL;
     int status = EXIT_DONE;
 
+    if (!ctl->json && list->count) printf(COLUMNS "\n", "account", "username", "state", "reason", "action", "checked");
     for (int i = 0; i < list->count; i++) {
         if (list->items[i].verdict.state == STATE_BROKEN) status = EXIT_FINDINGS;
         if (ctl->json)

@@ -101,6 +101,7 @@ int cmd_key(struct ctl *ctl, int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
 
+    if (!ctl_may_touch(ctl->cfg->keys_file)) return EXIT_FAILED;
     if (!strcmp(verb, "create")) return create(ctl, argc - 1, argv + 1);
     if (!strcmp(verb, "list")) return list(ctl, argc - 1, argv + 1);
     if (!strcmp(verb, "revoke")) return revoke(ctl, argc - 1, argv + 1);

@@ -43,6 +43,7 @@ struct service *ctl_service(struct ctl *ctl)
 {
     struct err err = {0};
 
+    if (!ctl_may_touch(ctl_state_file(ctl->cfg))) return NULL;
     if (!ctl->service && service_open(ctl->cfg, &ctl->service, &err) != ERR_OK) ctl_fail(&err);
     return ctl->service;
 }

@@ -35,7 +35,16 @@ int ctl_getopt(struct ctl *ctl, int argc, char **argv, const char *letters, cons
 int ctl_no_options(struct ctl *ctl, int argc, char **argv);
 /** ctl_usage(ctl): how the command is used: on standard output after --help (EXIT_DONE), else on standard error (EXIT_USAGE). */
 int ctl_usage(const struct ctl *ctl);
-/** ctl_service(ctl): opens the service once; NULL after saying why on standard error. */
+/** ctl_foreign_owner(file, owner, size): 1 if we are root and the folder of ${file} is another user's, whose name is ${owner}: what
+ *  root makes there, and in the shared memory, the service could not open. */
+int ctl_foreign_owner(const char *file, char *owner, size_t size);
+/** ctl_state_file(cfg): the file whose folder is the service's: of SQLite the store's, else the API keys'. */
+const char *ctl_state_file(const struct config *cfg);
+/** ctl_may_touch(file): 0 after saying who is to run this. */
+int ctl_may_touch(const char *file);
+/** ctl_owner_name(path, owner, size): the user that it belongs to, "#UID" without a name; 0 if it is not there. */
+int ctl_owner_name(const char *path, char *owner, size_t size);
+/** ctl_service(ctl): opens the service once; NULL after saying why on standard error. Not for root in another's folder. */
 struct service *ctl_service(struct ctl *ctl);
 /** ctl_fail(err): says "token-healthctl: place: text"; returns EXIT_FAILED. */
 int ctl_fail(const struct err *err);

@@ -16,6 +16,8 @@ void doctor_tell(struct checkup *c, enum finding_level level, const char *what, 
 /** doctor_result(c, what, rc, err, good, advice): ${good} or what the error says. Returns whether it is good. */
 int doctor_result(struct checkup *c, const char *what, enum err_code rc, const struct err *err, const char *good,
                   const char *advice);
+/** doctor_access_advice(path, otherwise, advice, size): if we may not read ${path}, whose it is and what to do; else ${otherwise}. */
+void doctor_access_advice(const char *path, const char *otherwise, char *advice, size_t size);
 
 /* These need the configuration alone. */
 void doctor_files(struct checkup *c);

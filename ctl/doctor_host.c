@@ -40,10 +40,9 @@ static void check_user(struct checkup *c, const char *folder)
 void doctor_files(struct checkup *c)
 {
     const struct config *cfg = c->ctl->cfg;
-    int is_sqlite = !strncmp(cfg->store_uri, "sqlite:", 7);
     char folder[4096];
 
-    snprintf(folder, sizeof folder, "%s", is_sqlite ? cfg->store_uri + 7 : cfg->keys_file);
+    snprintf(folder, sizeof folder, "%s", ctl_state_file(cfg));
     check_user(c, dirname(folder));
 }
 
@@ -52,7 +51,7 @@ void doctor_keys(struct checkup *c)
     const struct config *cfg = c->ctl->cfg;
     struct apikeys *keys = NULL;
     struct err err = {0};
-    char text[160];
+    char text[160], advice[512];
     enum err_code rc;
 
     if (secret_is_empty(&cfg->encryption_key))
@@ -65,9 +64,9 @@ void doctor_keys(struct checkup *c)
         doctor_tell(c, FINDING_OK, "master key", "there is one", NULL);
     rc = apikey_load(cfg->keys_file, &keys, &err);
     snprintf(text, sizeof text, "%d in %.100s", rc == ERR_OK ? apikey_count(keys) : 0, cfg->keys_file);
-    if (doctor_result(c, "API keys", rc, &err, text,
-                      "token-healthctl key create --name NAME --scopes read makes one") &&
-        apikey_count(keys) == 0)
+    doctor_access_advice(cfg->keys_file, "token-healthctl key create --name NAME --scopes read makes one", advice,
+                         sizeof advice);
+    if (doctor_result(c, "API keys", rc, &err, text, advice) && apikey_count(keys) == 0)
         doctor_tell(c, FINDING_WARN, "API keys", "there is none: nobody can use the API",
                     "token-healthctl key create --name NAME --scopes read");
     apikey_free(keys);

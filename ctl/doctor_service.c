@@ -129,6 +129,22 @@ static void check_app(struct checkup *c, const char *platform)
     doctor_tell(c, FINDING_OK, "app", text, NULL);
 }
 
+/* A name with a slip in it would be as no setting. */
+static void check_names(struct checkup *c, const struct provider_set *set)
+{
+    const struct config *cfg = c->ctl->cfg;
+    struct err err = {0};
+    char text[160];
+
+    if (service_check_platforms(cfg, set, &err) != ERR_OK)
+        doctor_result(c, "platforms", err.code, &err, "", "correct the name, or add the provider file");
+    for (int i = 0; i < cfg->app_count; i++) {
+        if (provider_find(set, cfg->apps[i].platform)) continue;
+        snprintf(text, sizeof text, "[app.%s]: there is no provider of this name", cfg->apps[i].platform);
+        doctor_tell(c, FINDING_WARN, "app", text, "correct the name, or remove the section or variable");
+    }
+}
+
 void doctor_providers(struct checkup *c)
 {
     const struct config *cfg = c->ctl->cfg;
@@ -148,6 +164,7 @@ void doctor_providers(struct checkup *c)
         doctor_result(c, "provider", err.code, &err, "", NULL);
         return;
     }
+    check_names(c, set);
     for (size_t i = 0; i < provider_count(set); i++) {
         check_app(c, provider_platform(provider_at(set, i)));
         check_reach(c, client, provider_at(set, i));
@@ -161,7 +178,8 @@ void doctor_monitor(struct checkup *c)
     struct json *monitor = NULL;
     char text[200];
     const char *updated, *finished;
-    int64_t updated_ms = 0, now_ms = clock_now_ms();
+    int64_t updated_ms = 0, now_ms = clock_now_ms(), interval_s = c->ctl->cfg->check_interval_ms / 1000;
+    int running = 0;
 
     if (store_meta_get(service_store(c->ctl->service), "monitor", &monitor, NULL) != ERR_OK) {
         doctor_tell(c, FINDING_WARN, "monitor", "it has never run on this store", advice);
@@ -170,13 +188,15 @@ void doctor_monitor(struct checkup *c)
     updated = json_string(json_member(monitor, "updatedAt"));
     finished = json_string(json_get(monitor, "lastSweep.finishedAt"));
     if (updated) clock_parse(updated, &updated_ms);
-    snprintf(text, sizeof text, "last heard of %s, last sweep finished %s", updated ? updated : "never",
-             finished ? finished : "never");
+    json_bool(json_member(monitor, "running"), &running);
+    json_int(json_get(monitor, "settings.checkIntervalSeconds"), &interval_s);
+    snprintf(text, sizeof text, "%slast heard of %s, last sweep finished %s", running ? "" : "none runs; ",
+             updated ? updated : "never", finished ? finished : "never");
     if (updated_ms > now_ms + 60000)
         doctor_tell(c, FINDING_BAD, "monitor", text,
                     "that is in the future: the clock of this host or of the monitor's is wrong");
     else
-        doctor_tell(c, now_ms - updated_ms > 2 * c->ctl->cfg->check_interval_ms + 60000 ? FINDING_WARN : FINDING_OK,
+        doctor_tell(c, !running || now_ms - updated_ms > interval_s * 1000 + 60000 ? FINDING_WARN : FINDING_OK,
                     "monitor", text, advice);
     json_free(monitor);
 }

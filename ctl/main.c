@@ -4,6 +4,7 @@
 #include "ctl.h"
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command {
     const char *name;
@@ -27,7 +28,7 @@ static const struct command *find_command(const char *name)
 static void print_usage(FILE *to)
 {
     fputs("Usage: token-healthctl [--config FILE] [--json] COMMAND …\n"
-          "  -c, --config FILE  configuration (default /etc/token-health/token-health.conf)\n"
+          "  -c, --config FILE  configuration (default /etc/token-health/token-health.conf); also after the command\n"
           "  -j, --json         JSON on standard output; also after the command\n"
           "  -V, --version      print the version\n"
           "  -h, --help         print this; after a command: how it is used\n\n",
@@ -57,19 +58,47 @@ static int asks_for_help(int argc, char **argv)
     return 0;
 }
 
+/* --config after the command is taken out of its arguments: the file is read before the command sees them. */
+static int take_config(struct ctl *ctl, int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0;) {
+        int is_joined = !strncmp(argv[i], "--config=", 9), taken = is_joined ? 1 : 2;
+
+        if (!is_joined && ((strcmp(argv[i], "-c") != 0 && strcmp(argv[i], "--config") != 0) || i + 1 == argc)) {
+            i++;
+            continue;
+        }
+        ctl->config_path = is_joined ? argv[i] + 9 : argv[i + 1];
+        argc -= taken;
+        memmove(argv + i, argv + i + taken, (size_t)(argc + 1 - i) * sizeof *argv);
+    }
+    return argc;
+}
+
+static int load_config(struct ctl *ctl)
+{
+    struct err err = {0};
+
+    if (config_load(ctl->config_path, &ctl->cfg, &err) == ERR_OK) return 1;
+    ctl_fail(&err);
+    if (access(ctl->config_path, F_OK) != 0 && errno == ENOENT)
+        ctl_complain("name another with --config FILE; token-healthctl config prints a sample");
+    return 0;
+}
+
 static int run(struct ctl *ctl, int argc, char **argv)
 {
     const struct command *command = find_command(argv[0]);
-    struct err err = {0};
 
     if (!command) {
         ctl_complain("there is no command \"%s\"; --help lists them", argv[0]);
         return EXIT_USAGE;
     }
     ctl->command = command->name;
+    argc = take_config(ctl, argc, argv);
     ctl->help = asks_for_help(argc, argv);
     if (ctl->help) return ctl_usage(ctl);
-    if (command->needs_config && config_load(ctl->config_path, &ctl->cfg, &err) != ERR_OK) return ctl_fail(&err);
+    if (command->needs_config && !load_config(ctl)) return EXIT_FAILED;
     if (ctl->cfg) log_setup(LOG_WARN, (enum log_format)ctl->cfg->log_format);
     optind = 0;
     return command->run(ctl, argc, argv);

@@ -13,7 +13,7 @@ import time
 import unittest
 
 from case import API, ServiceCase, account, account_id, sealed, token
-from harness import ROOT, Service
+from harness import ROOT, Service, wait_for
 
 DONE, FAILED, USAGE, FINDINGS = 0, 1, 2, 3
 COMMANDS = re.findall(r'^COMMAND\("([a-z-]+)"', open(os.path.join(ROOT, "ctl/command.def"), encoding="utf-8").read(), re.M)
@@ -55,6 +55,18 @@ class CommandLine(CtlCase):
                 done = self.run_ctl(name, option)
                 self.assertTrue(done.stdout.startswith(f"Usage: token-healthctl {name}"), done)
                 self.assertEqual(done.stderr, "")
+
+    def test_config_is_also_taken_after_the_command(self):
+        program, conf = self.service.program("token-healthctl"), self.service.conf
+        for args in (("key", "list", "-c", conf), ("key", "list", "--config", conf), ("key", f"--config={conf}", "list"),
+                     ("-c", "/nonexistent", "status", "--config", conf, "--workspace", "nobody")):
+            with self.subTest(args=args):
+                done = subprocess.run([program, *args], text=True, capture_output=True, env=self.service.environment(), timeout=30)
+                self.assertEqual((done.returncode, done.stderr), (DONE, ""))
+        self.complaint("key", "list", "--config", status=USAGE)
+        done = subprocess.run([program, "key", "list", "-c", "/nonexistent"], text=True, capture_output=True, timeout=30)
+        self.assertEqual(done.returncode, FAILED)
+        self.assertIn("--config FILE", done.stderr)
 
     def test_help_needs_no_configuration(self):
         done = subprocess.run([self.service.program("token-healthctl"), "--config", "/nonexistent", "validate", "--help"], text=True,
@@ -168,7 +180,8 @@ class Accounts(CtlCase):
 
     def test_a_validate_puts_right_and_says_so(self):
         text = self.run_ctl("validate", "--workspace", "ws-good").stdout
-        self.assertRegex(text, rf"(?m)^{account_id(1)} +good\S* +healthy +ok +none +20\S+Z  \(put right\)$")
+        self.assertRegex(text, rf"(?m)^{account_id(1)} +good\S* +healthy +ok +none +20\S+Z  \(stored fields put right\)$")
+        self.assertRegex(text, r"\Aaccount +username +state +reason +action +checked\n")
         self.assertNotIn("\x1b", text)
         listed = self.json_of("validate", "--workspace", "ws-good")
         self.assertEqual([(a["accountId"], a["isValid"], a["health"]["source"]) for a in listed], [(account_id(1), True, "cache")])
@@ -239,6 +252,7 @@ class Import(CtlCase):
                  json.dumps(dict(account(3), expiresAt="tomorrow")), '"text"', json.dumps(account(4)) + "\0", json.dumps(account(5))]
         done = self.run_ctl("import", stdin="\n".join(lines) + "\n", status=FAILED)
         self.assertEqual(done.stdout, "3 created, 0 replaced, 6 refused\n")
+        self.assertIn("standard input:5: platform: is missing\n", done.stderr)
         for number in (3, 5, 6, 7, 8, 9):
             self.assertRegex(done.stderr, rf"(?m)^token-healthctl: standard input:{number}: .+$")
         self.assertEqual(set(self.stored_all()) & set(range(10)), {1, 2, 5})
@@ -469,17 +483,91 @@ class Doctor(CtlCase):
         def found(check):
             return next(f for f in self.examine() if f["check"] == check)
         self.assertEqual((found("responder")["level"], found("monitor")["level"]), ("warn", "warn"))
-        self.service.start_responder()
         self.service.sweep()
+        self.assertEqual(found("monitor")["level"], "warn")
+        self.assertIn("none runs", found("monitor")["text"])
+        self.service.start_responder()
+        self.service.start_monitor()
         try:
+            wait_for(lambda: found("monitor")["level"] == "ok", 20, "the monitor has told that it runs")
             self.assertEqual((found("responder")["level"], found("monitor")["level"]), ("ok", "ok"))
         finally:
             self.service.stop()
+
+    def test_names_that_nothing_belongs_to(self):
+        service = self.other("names", monitor={"platforms": "instagram myspace"})
+        service.settings["app.instagarm"] = {"id": "1"}
+        service.write_conf()
+        service.create_key()
+        done = subprocess.run([service.program("token-healthctl"), "--config", service.conf, "--json", "doctor"], text=True, capture_output=True,
+                              env=dict(service.environment(), TOKEN_HEALTH_CACHE_TTLL="5m"), timeout=60)
+        self.assertEqual(done.returncode, FINDINGS, done)
+        findings = json.loads(done.stdout)
+        self.assertIn('"myspace"', self.bad(findings)["platforms"])
+        warned = [f["text"] for f in findings if f["level"] == "warn"]
+        self.assertTrue(any("[app.instagarm]" in text for text in warned), warned)
+        self.assertIn("TOKEN_HEALTH_CACHE_TTLL names no key", warned)
+
+    def test_a_configuration_that_is_missing(self):
+        done = subprocess.run([self.service.program("token-healthctl"), "--config", "/nonexistent", "doctor"], text=True, capture_output=True,
+                              timeout=30)
+        self.assertEqual(done.returncode, FINDINGS)
+        self.assertRegex(done.stdout, r"→ .*--config FILE.*make install.*token-healthctl config")
 
     def test_the_sample_configuration_is_printed(self):
         text = self.run_ctl("config").stdout
         self.assertIn("[store]", text)
         self.assertIn("#workers = 4", text)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root has other users' folders to spoil")
+class Foreign(CtlCase):
+    """A state directory of another user: what root makes in it, and in the shared memory, the service could not open."""
+    NOBODY = 65534
+
+    def setUp(self):
+        self.other = Service(tempfile.mkdtemp(dir=self.dir), self.sandbox.url)
+        os.chown(self.other.dir, self.NOBODY, self.NOBODY)
+        self.before = sorted(os.listdir(self.other.dir))
+
+    def test_root_is_refused_and_makes_nothing(self):
+        for args in (("key", "create", "--name", "n", "--scopes", "read"), ("key", "list"), ("key", "revoke", "x"), ("import",), ("stats",),
+                     ("status", "--workspace", "w"), ("validate", "--workspace", "w"), ("fix", "--account", "a"), ("clear-cache",)):
+            with self.subTest(args=args):
+                done = self.other.ctl(*args, stdin="", check=False)
+                self.assertEqual(done.returncode, FAILED, done)
+                self.assertRegex(done.stderr, r"belongs to (\S+): run sudo -u \1 token-healthctl …")
+        done = self.other.ctl("--json", "doctor", check=False)
+        self.assertIn("sudo -u", next(f["advice"] for f in json.loads(done.stdout) if f["check"] == "parts"))
+        self.assertEqual(sorted(os.listdir(self.other.dir)), self.before)
+        self.assertFalse(os.path.exists("/dev/shm" + self.other.shm))
+
+    def test_what_touches_no_state_works(self):
+        done = self.other.ctl("explain", "--platform", "instagram", "--status", "500", stdin="", check=False)
+        self.assertEqual(done.returncode, DONE, done)
+        self.assertEqual(self.other.ctl("config", check=False).returncode, DONE)
+
+    def test_doctor_says_whose_files_are_that_may_not_be_read(self):
+        folder = tempfile.mkdtemp(dir="/tmp")
+        self.addCleanup(shutil.rmtree, folder)
+        program = shutil.copy(self.service.program("token-healthctl"), folder)
+        conf = f"{folder}/c.conf"
+        shm = f"{self.other.shm}-root"
+        keys = f"{folder}/api-keys.json"
+        with open(conf, "w") as f:
+            f.write(f"[store]\nuri = sqlite:{folder}/a.db\n[responder]\nkeys_file = {keys}\n[cache]\nname = {shm}\n"
+                    f"[provider]\ndirectory = {folder}/providers\n")
+        shutil.copytree(os.path.join(ROOT, "shared/providers"), f"{folder}/providers")
+        self.addCleanup(os.unlink, "/dev/shm" + shm)
+        for path in (keys, "/dev/shm" + shm):
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        for path in (folder, program, conf):
+            os.chown(path, self.NOBODY, self.NOBODY)
+        done = subprocess.run([program, "-c", conf, "--json", "doctor"], text=True, capture_output=True, timeout=60, user=self.NOBODY,
+                              group=self.NOBODY, extra_groups=[], cwd="/", env={"TOKEN_ENCRYPTION_KEY": "k" * 32})
+        advice = {f["check"]: f["advice"] for f in json.loads(done.stdout)}
+        for check, path in (("API keys", keys), ("parts", "/dev/shm" + shm)):
+            self.assertIn(f"{path} belongs to root", advice[check] or "", done.stdout)
 
 
 class Away(CtlCase):
