@@ -25,6 +25,7 @@ struct form {
     struct secret token;      /* FORM_PLAIN; FORM_ENVELOPE once opened */
     int was_fast;             /* opened from the fast envelope */
     int is_shut;              /* well-formed, but no key of the ring opens it */
+    int is_dead;              /* the provider refused its token for good: set by who asked */
     int is_copy;              /* holds the same token as the form before */
     unsigned char mirror[32]; /* of an envelope that was opened: keyring_mirror */
 };

@@ -46,16 +46,18 @@ static int is_shut(const struct intake *in)
     return in->forms[FIELD_ENCRYPTED].is_shut || in->forms[FIELD_PLAIN].is_shut;
 }
 
+static int is_dead(enum reason reason)
+{
+    return reason == REASON_EXPIRED || reason == REASON_INVALID_TOKEN || reason == REASON_REVOKED ||
+           reason == REASON_PASSWORD_CHANGED;
+}
+
 /* A dead access token is no verdict while there may be a refresh token that lives: two hours is all that some get. */
 static int refresh_comes_first(const struct job *job)
 {
     const struct account *a = &job->account;
-    enum reason reason = job->asked.finding.reason;
 
-    if (login_refresh(job->asked.login)->model != REFRESH_TOKEN) return 0;
-    if (reason != REASON_EXPIRED && reason != REASON_INVALID_TOKEN && reason != REASON_REVOKED &&
-        reason != REASON_PASSWORD_CHANGED)
-        return 0;
+    if (login_refresh(job->asked.login)->model != REFRESH_TOKEN || !is_dead(job->asked.finding.reason)) return 0;
     return (a->encrypted_refresh && !value_is_blank(a->encrypted_refresh)) ||
            (a->plain_refresh && !value_is_blank(a->plain_refresh));
 }
@@ -152,6 +154,7 @@ static void answered(void *arg, const struct http_answer *answer)
     login_classify(job->asked.login, REQUEST_VALIDATE, answer, f);
     check_identity(job, f);
     job->has_answer = 1;
+    job->asked.form->is_dead = is_dead(f->reason);
     class = reason_class(f->reason);
     job_count(job, class == CLASS_INCONCLUSIVE ? COUNT_provider_inconclusive : COUNT_provider_definitive);
     if (f->reason == REASON_OK) {

@@ -98,11 +98,19 @@ int job_may_seal(struct job *job)
     return 0;
 }
 
+/* Beside the winner, what may hold a token in the clear is set aside sealed. */
+static int has_loose(const struct job *job)
+{
+    for (int i = 0; job->asked.form && i < FIELD_COUNT; i++)
+        if (job->intake.forms[i].kind == FORM_JUNK || job->intake.forms[i].kind == FORM_DAMAGED) return 1;
+    return 0;
+}
+
 static int wants_seal(const struct job *job)
 {
     const struct json *refresh = job->account.plain_refresh;
 
-    return job->options.fix && (job->intake.forms[FIELD_PLAIN].kind == FORM_PLAIN ||
+    return job->options.fix && (job->intake.forms[FIELD_PLAIN].kind == FORM_PLAIN || has_loose(job) ||
                                 (refresh && !value_is_blank(refresh) && !value_is_envelope(refresh)));
 }
 

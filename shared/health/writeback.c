@@ -48,7 +48,6 @@ static enum err_code store_envelope(const struct writeback *w, const struct enve
     enum err_code rc = writeback_fast(w, "access", "tokenHealth.fast.access", env, token, patch, err);
 
     if (rc != ERR_OK) return rc;
-    if (encrypted_form(w)->is_shut) patch_set(patch, "tokenHealth.setAside", json_copy(w->account->encrypted_access));
     patch_set(patch, "encryptedAccessToken", envelope_to_json(env));
     envelope_fingerprint(env, encrypted_print);
     return ERR_OK;
@@ -74,20 +73,27 @@ static int may_drop_plain(const struct writeback *w)
     return encrypted->kind == FORM_ABSENT || (w->accepted && w->drop_other);
 }
 
+static enum form_field loser(const struct writeback *w)
+{
+    return w->winner == plain_form(w) ? FIELD_ENCRYPTED : FIELD_PLAIN;
+}
+
 /* The token of accessToken goes where it belongs, or goes away. */
 static enum err_code fix_access(const struct writeback *w, struct patch *patch, char encrypted_print[PRINT_BYTES],
                                 int *done, struct err *err)
 {
     const struct form *plain = plain_form(w);
-    enum err_code rc = ERR_OK;
+    enum err_code rc;
+    int is_safe;
 
     if (plain->kind == FORM_ABSENT || !may_drop_plain(w)) return ERR_OK;
     if (w->winner == plain && plain->kind == FORM_PLAIN && !w->may_seal) return ERR_OK;
+    rc = writeback_set_aside(w, loser(w), patch, &is_safe, err);
+    if (rc != ERR_OK || !is_safe) return rc;
     if (w->winner == plain)
         rc = plain->kind == FORM_PLAIN ? seal_and_store(w, &plain->token, patch, encrypted_print, err)
                                        : store_envelope(w, &plain->env, &plain->token, patch, encrypted_print, err);
     if (rc != ERR_OK) return rc;
-    if (plain->is_shut) patch_set(patch, "tokenHealth.setAside", json_copy(w->account->plain_access));
     patch_unset(patch, "accessToken");
     *done = 1;
     return ERR_OK;
@@ -96,13 +102,17 @@ static enum err_code fix_access(const struct writeback *w, struct patch *patch, 
 static enum err_code put_refreshed(const struct writeback *w, struct patch *patch, char encrypted_print[PRINT_BYTES],
                                    int *done, struct err *err)
 {
-    enum err_code rc = seal_and_store(w, w->refreshed, patch, encrypted_print, err);
+    int drops_plain =
+        plain_form(w)->kind != FORM_ABSENT && (w->winner == plain_form(w) || (w->fix && may_drop_plain(w)));
+    int is_safe = 1;
+    enum err_code rc = ERR_OK;
 
+    if (drops_plain) rc = writeback_set_aside(w, loser(w), patch, &is_safe, err);
+    if (rc == ERR_OK) rc = seal_and_store(w, w->refreshed, patch, encrypted_print, err);
     if (rc != ERR_OK) return rc;
     if (w->refreshed_expires_at_ms) patch_set_date(patch, "expiresAt", w->refreshed_expires_at_ms);
     /* The new token takes the place of the one that it was made from, wherever that was. */
-    if (plain_form(w)->kind == FORM_ABSENT || !(w->winner == plain_form(w) || (w->fix && may_drop_plain(w))))
-        return ERR_OK;
+    if (!drops_plain || (!is_safe && w->winner != plain_form(w))) return ERR_OK;
     patch_unset(patch, "accessToken");
     *done = 1;
     return ERR_OK;

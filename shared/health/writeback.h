@@ -2,9 +2,10 @@
  * the decision that was built on, so that nothing is written over a change by the application or by another of our processes.
  * Pure but for sealing. No plain token ever gets into a field that is set.
  *
- * What is dropped: a form that is a copy; a form beside one that the provider takes and that is not better itself. No token is
- * dropped for one that may be dead, and an envelope that no key opens is set aside in tokenHealth.setAside: another key may
- * turn up. What is no envelope is never set aside: it may hold a token in the clear.
+ * What is dropped: a form that is a copy, and one that the provider refused as dead, beside a better one. Any other form that has
+ * to go is set aside in tokenHealth.setAside, a list of at most ASIDE_MAX: ciphertext as it is, what may be a token in the
+ * clear sealed. Where that cannot be done (the list is full, the key may be wrong, too many bytes) the form stays where it is; but
+ * a refreshed token takes encryptedAccessToken in any case, as it cannot be had again.
  * Always written, being the verdict itself: tokenHealth, and with a decision tokenStatus, needsReconnection and
  * lastTokenValidation (undecryptable leaves these three alone: it says nothing of the token). With ${fix} off nothing else is. */
 #ifndef TH_WRITEBACK_H
@@ -12,6 +13,7 @@
 #include "health/intake.h"
 #include "health/validate.h"
 
+enum { ASIDE_MAX = 4 };
 struct writeback {
     const struct account *account;
     const struct intake *intake;
@@ -40,10 +42,13 @@ struct writeback_effect {
 enum err_code writeback_build(const struct writeback *w, struct patch *patch, struct writeback_effect *effect,
                               struct err *err);
 
-/* Between writeback.c and writeback_refresh.c. */
+/* Between the writeback files. */
 /** writeback_fast(w, field, path, env, token, patch, err): the fast envelope of ${env} goes to ${path}. */
 enum err_code writeback_fast(const struct writeback *w, const char *field, const char *path, const struct envelope *env,
                              const struct secret *token, struct patch *patch, struct err *err);
+/** writeback_set_aside(w, field, patch, is_safe, err): the form of ${field} is about to go. ${is_safe}: nothing is lost with it. */
+enum err_code writeback_set_aside(const struct writeback *w, enum form_field field, struct patch *patch, int *is_safe,
+                                  struct err *err);
 /** writeback_refresh_token(w, patch, fixed, err): the refresh token's two fields: moved, sealed or left. */
 enum err_code writeback_refresh_token(const struct writeback *w, struct patch *patch, int *fixed, struct err *err);
 

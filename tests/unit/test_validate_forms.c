@@ -26,7 +26,7 @@ static const struct row {
     const char *encrypted; /* the token in encryptedAccessToken afterwards; "" none or another key's */
     int plain_stays, calls;
 } rows[] = {
-    {"envelope works: the other is not asked about", "{" E_ONE "," P_TWO "}", HEALTHY, HEALTHY, STATE_HEALTHY,
+    {"envelope works: the other is set aside unasked", "{" E_ONE "," P_TWO "}", HEALTHY, HEALTHY, STATE_HEALTHY,
      REASON_OK, 0, TOKEN_ONE, 0, 1},
     {"envelope revoked, plain works", "{" E_ONE "," P_TWO "}", REVOKED, HEALTHY, STATE_HEALTHY, REASON_OK, 0, TOKEN_TWO,
      0, 2},
@@ -100,6 +100,25 @@ static void of_two_tokens_the_one_that_works_is_kept(void **state)
     service_fixture_put(&f, "{\"_id\":\"a0\"," E_ONE "}"); /* an envelope that proves the key */
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         check_row(&f, &rows[i]);
+    service_fixture_close(&f);
+}
+
+static void a_second_token_that_nobody_asked_about_is_kept_sealed(void **state)
+{
+    struct service_fixture f;
+    struct json *doc;
+
+    (void)state;
+    service_fixture_open(&f, "");
+    check_row(&f, &rows[0]);
+    doc = store_fixture_doc(&f.store, "a1");
+    assert_true(fixture_opens(json_at(json_get(doc, "tokenHealth.setAside"), 0), TOKEN_TWO));
+    fixture_no_token(doc, rows[0].name);
+    json_free(doc);
+    check_row(&f, &rows[1]); /* refused: not worth keeping */
+    doc = store_fixture_doc(&f.store, "a1");
+    assert_null(json_get(doc, "tokenHealth.setAside"));
+    json_free(doc);
     service_fixture_close(&f);
 }
 
@@ -281,6 +300,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_two_tokens_the_one_that_works_is_kept),
+        cmocka_unit_test(a_second_token_that_nobody_asked_about_is_kept_sealed),
         cmocka_unit_test(once_put_right_an_account_is_opened_in_microseconds_and_asked_about_once),
         cmocka_unit_test(under_a_wrong_key_no_plain_token_is_sealed),
         cmocka_unit_test(envelopes_behind_many_plain_accounts_are_found),
