@@ -98,10 +98,22 @@ static void describe_envelope(const struct json *value, struct form *form, struc
     snprintf(in->why, sizeof in->why, "%s", err.text);
 }
 
+/* A token that was pasted with a line feed is a token. Nothing but blanks: 0 bytes. */
+static size_t trim(const char **text, size_t len)
+{
+    static const char blanks[] = " \t\r\n\v\f";
+
+    for (; len > 0 && **text && strchr(blanks, **text); len--)
+        ++*text;
+    while (len > 0 && (*text)[len - 1] && strchr(blanks, (*text)[len - 1]))
+        len--;
+    return len;
+}
+
 static void describe_plain(const struct json *value, const struct keyring *ring, struct form *form, struct intake *in)
 {
     const char *text = json_string(value);
-    size_t len = json_string_len(value);
+    size_t len = trim(&text, json_string_len(value));
     unsigned char sum[SHA256_BYTES];
 
     form->kind = FORM_JUNK;
@@ -171,6 +183,15 @@ void intake_describe(const struct account *account, const struct keyring *ring, 
 
 /* ---- opening ---- */
 
+static int take_opened(struct form *form)
+{
+    const char *text = (const char *)secret_bytes(&form->token);
+    size_t len = trim(&text, form->token.len);
+
+    return token_is_sendable((const unsigned char *)text, len) &&
+           (len == form->token.len || secret_put(&form->token, text, len, NULL) == ERR_OK);
+}
+
 static int open_fast(const struct account *account, const struct keyring *ring, struct form *form)
 {
     struct fast_binding binding = {account->id.text, account->platform, "access"};
@@ -195,7 +216,7 @@ static int open_envelope(const struct account *account, const struct keyring *ri
         }
     }
     in->has_opened = 1;
-    if (token_is_sendable(secret_bytes(&form->token), form->token.len)) return 1;
+    if (take_opened(form)) return 1;
     form->kind = FORM_JUNK;
     snprintf(in->why, sizeof in->why, "the envelope holds %zu bytes that are no token", form->token.len);
     secret_free(&form->token);
@@ -226,13 +247,10 @@ struct form *intake_next(const struct account *account, const struct keyring *ri
 
 enum reason intake_reason(const struct intake *in)
 {
-    int junk = 0;
-
-    for (int i = 0; i < FIELD_COUNT; i++) {
-        if (in->forms[i].is_shut || in->forms[i].kind == FORM_DAMAGED) return REASON_UNDECRYPTABLE;
-        junk |= in->forms[i].kind == FORM_JUNK;
-    }
-    return junk ? REASON_INVALID_TOKEN : REASON_MISSING_TOKEN;
+    /* Junk says nothing of the user's token: who wrote it there has to look. */
+    for (int i = 0; i < FIELD_COUNT; i++)
+        if (in->forms[i].kind != FORM_ABSENT) return REASON_UNDECRYPTABLE;
+    return REASON_MISSING_TOKEN;
 }
 
 void intake_fini(struct intake *in)

@@ -11,7 +11,7 @@ enum form_kind {
     FORM_ABSENT,   /* nothing, null, a blank text, or a type that can hold no token */
     FORM_ENVELOPE, /* a well-formed envelope */
     FORM_DAMAGED,  /* meant as an envelope, but no key will ever open it */
-    FORM_PLAIN,    /* a token in the clear */
+    FORM_PLAIN,    /* a token in the clear; blanks around it do not count */
     FORM_JUNK /* a text that is no token: JSON, control characters, over LIMIT_TOKEN_BYTES; never sent to anybody */
 };
 enum form_field { FIELD_ENCRYPTED, FIELD_PLAIN, FIELD_COUNT }; /* encryptedAccessToken, accessToken */
@@ -47,7 +47,7 @@ void intake_describe(const struct account *account, const struct keyring *ring, 
 /** intake_next(account, ring, in): the next form that gives a token, another one than those before; opened. NULL: there is none
  *  (more). The encrypted field comes first. */
 struct form *intake_next(const struct account *account, const struct keyring *ring, struct intake *in);
-/** intake_reason(in): after intake_next gave nothing at all: undecryptable, invalid_token (junk) or missing_token. */
+/** intake_reason(in): after intake_next gave nothing at all: undecryptable (also junk) or missing_token. */
 enum reason intake_reason(const struct intake *in);
 void intake_fini(struct intake *in);
 /** intake_print(encrypted, plain, out): the print of an account from those of its two fields ("" absent). out may be either. */

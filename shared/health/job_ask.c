@@ -79,12 +79,13 @@ void job_conclude(struct job *job)
 }
 
 /* The provider's id must be the document's where both are known: a token that was copied between documents works, but is not
- * this account's. */
+ * this account's. A page's token answers with the page's id. */
 static void check_identity(const struct job *job, struct finding *f)
 {
     const char *wanted = job->account.provider_account_id;
 
-    if (reason_class(f->reason) != CLASS_ACCEPTED || !f->account_id[0] || !wanted[0] || !strcmp(f->account_id, wanted))
+    if (reason_class(f->reason) != CLASS_ACCEPTED || !f->account_id[0] || !wanted[0] ||
+        !strcmp(f->account_id, wanted) || !strcmp(f->account_id, job->account.provider_page_id))
         return;
     f->reason = REASON_IDENTITY_MISMATCH;
     snprintf(f->rule, sizeof f->rule, "identity");
@@ -189,9 +190,7 @@ void job_ask_next(struct job *job)
 
     if (job->intake.has_opened) key_trust_prove(&job->v->trust);
     if (!form && !job->asked.form) {
-        enum reason reason = intake_reason(&job->intake);
-
-        job_decide_unasked(job, reason, reason == REASON_INVALID_TOKEN ? "not_a_token" : "stored");
+        job_decide_unasked(job, intake_reason(&job->intake), "stored");
     } else if (!form) {
         choose(job);
     } else {

@@ -62,6 +62,18 @@ static void read_provider_id(struct account *a)
         read_text(a, "accountId", a->provider_account_id, sizeof a->provider_account_id);
 }
 
+/* It only ever speaks for a token, so an odd one is no fault. */
+static void read_page_id(struct account *a)
+{
+    const char *text = json_string(present(a, "pageId"));
+    int64_t v;
+
+    if (json_int(present(a, "pageId"), &v))
+        snprintf(a->provider_page_id, sizeof a->provider_page_id, "%lld", (long long)v);
+    else if (text && strlen(text) < sizeof a->provider_page_id)
+        snprintf(a->provider_page_id, sizeof a->provider_page_id, "%s", text);
+}
+
 static enum tri read_bool(struct account *a, const char *field)
 {
     const struct json *j = present(a, field);
@@ -112,6 +124,7 @@ static void read_fields(struct account *a)
         note_fault(a, "workspaceId", "an id");
     read_text(a, "username", a->username, sizeof a->username);
     read_provider_id(a);
+    read_page_id(a);
     a->encrypted_access = read_envelope(a, "encryptedAccessToken");
     a->encrypted_refresh = read_envelope(a, "encryptedRefreshToken");
     a->plain_access = read_plain(a, "accessToken");

@@ -34,6 +34,7 @@ struct account {
     char platform[LIMIT_PLATFORM_BYTES];
     char username[LIMIT_NAME_BYTES];
     char provider_account_id[LIMIT_NAME_BYTES]; /* document field accountId; "" if absent */
+    char provider_page_id[LIMIT_NAME_BYTES];    /* document field pageId; "" if absent or odd */
     const struct json
         *encrypted_access; /* encryptedAccessToken: object or string; NULL if absent or null. Borrowed from doc */
     const struct json *encrypted_refresh;

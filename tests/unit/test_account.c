@@ -155,6 +155,16 @@ static void a_provider_id_may_be_a_whole_number(void **state)
     parse_with("\"accountId\":17841400000000001", &a);
     assert_string_equal(a.provider_account_id, "17841400000000001");
     account_fini(&a);
+    parse_with("\"pageId\":17841400000000002", &a);
+    assert_string_equal(a.provider_page_id, "17841400000000002");
+    account_fini(&a);
+    parse_with("\"pageId\":\"1784\"", &a);
+    assert_string_equal(a.provider_page_id, "1784");
+    account_fini(&a);
+    parse_with("\"pageId\":{}", &a);
+    assert_string_equal(a.provider_page_id, "");
+    assert_string_equal(a.fault, "");
+    account_fini(&a);
 }
 
 static void a_name_that_does_not_fit_is_odd_and_not_cut(void **state)

@@ -278,6 +278,12 @@ static void a_token_of_somebody_else_is_an_identity_mismatch(void **state)
     service_fixture_put(&f, "{" E_ONE ",\"accountId\":1784}");
     kept = service_fixture_validate(&f, "a1", &forced);
     expect_verdict(&kept, STATE_HEALTHY, REASON_OK, "the same id as a number");
+    service_fixture_put(&f, "{" E_ONE ",\"accountId\":\"1785\",\"pageId\":1784}");
+    kept = service_fixture_validate(&f, "a1", &forced);
+    expect_verdict(&kept, STATE_HEALTHY, REASON_OK, "the page's id");
+    service_fixture_put(&f, "{" E_ONE ",\"accountId\":\"1785\",\"pageId\":\"1786\"}");
+    kept = service_fixture_validate(&f, "a1", &forced);
+    expect_verdict(&kept, STATE_BROKEN, REASON_IDENTITY_MISMATCH, "neither id");
     service_fixture_close(&f);
 }
 
@@ -312,8 +318,8 @@ static void what_is_no_token_is_never_sent(void **state)
     } cases[] = {
         {"{}", STATE_BROKEN, REASON_MISSING_TOKEN, "missing"},
         {"{\"accessToken\":\"  \"}", STATE_BROKEN, REASON_MISSING_TOKEN, "missing"},
-        {"{\"accessToken\":\"{\\\"a\\\":1}\"}", STATE_BROKEN, REASON_INVALID_TOKEN, "invalid"},
-        {"{\"accessToken\":\"IGAA\\u0007\"}", STATE_BROKEN, REASON_INVALID_TOKEN, "invalid"},
+        {"{\"accessToken\":\"{\\\"a\\\":1}\"}", STATE_BROKEN, REASON_UNDECRYPTABLE, ""},
+        {"{\"accessToken\":\"IGAA\\u0007\"}", STATE_BROKEN, REASON_UNDECRYPTABLE, ""},
         {"{\"encryptedAccessToken\":{\"$other\":\"" TOKEN_ONE "\"}}", STATE_BROKEN, REASON_UNDECRYPTABLE, ""},
         {"{\"encryptedAccessToken\":{\"iv\":1},\"tokenStatus\":\"valid\"}", STATE_BROKEN, REASON_UNDECRYPTABLE,
          "valid"},
