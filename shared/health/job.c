@@ -180,8 +180,11 @@ static int claim_flight(struct job *job)
         job_count(job, COUNT_flights_shared);
         job->waiting_mono_ms = now_ms;
     }
-    if (now_ms - job->waiting_mono_ms > longest_ms(job) || job->v->hurry) return 1;
-    wait_on(job, now_ms);
+    if (now_ms - job->waiting_mono_ms > longest_ms(job)) return 1;
+    if (job->v->hurry)
+        job_give_up(job);
+    else
+        wait_on(job, now_ms);
     return 0;
 }
 

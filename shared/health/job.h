@@ -98,6 +98,9 @@ void job_decide_unasked(struct job *job, enum reason reason, const char *rule);
  *  application wrote meanwhile. */
 void job_decide(struct job *job, const struct observation *obs);
 
+/** job_give_up(job): ends the job with what was known before it, unsaved. */
+void job_give_up(struct job *job);
+
 /* Flags of a cached verdict. */
 enum { CACHED_AFTER_FIX = 1 /* what is stored wrongly was put right then, as far as it can be */ };
 

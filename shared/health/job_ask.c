@@ -193,6 +193,8 @@ void job_ask_next(struct job *job)
         job_decide_unasked(job, intake_reason(&job->intake), "stored");
     } else if (!form) {
         choose(job);
+    } else if (job->asked.form && job->v->hurry) {
+        job_give_up(job);
     } else {
         if (rank(&job->best) < rank(&job->asked)) swap_best(job);
         finding_fini(&job->asked.finding);

@@ -38,12 +38,15 @@ static void put_cache(struct job *job)
         .expires_at_ms = job->result.expires_at_ms,
         .attempted_at_ms = v->attempted_at_ms,
         /* What could not be saved answers a check, but no validation: the next one asks, and saves. */
-        .token_print = job->result.store_error == ERR_UNAVAILABLE ? 0 : cache_hash(cache, v->print),
+        .token_print = job->result.store_error != ERR_OK ? 0 : cache_hash(cache, v->print),
         .workspace_hash = cache_hash_id(cache, job->account.workspace.text),
     };
 
-    cache_put(cache, job->key, &entry, cache_ttl(job), job->generation);
-    if (v->state != job->before.state || v->reason != job->before.reason)
+    if (job->result.store_error == ERR_NOT_FOUND) /* deleted meanwhile */
+        cache_drop(cache, job->key);
+    else
+        cache_put(cache, job->key, &entry, cache_ttl(job), job->generation);
+    if (job->result.store_error == ERR_NOT_FOUND || v->state != job->before.state || v->reason != job->before.reason)
         cache_drop(cache, cache_key_workspace(cache, job->account.platform, job->account.workspace.text));
 }
 
@@ -174,6 +177,17 @@ static enum err_code write_back(struct job *job, const struct observation *obs, 
 }
 
 /* ---- the end ---- */
+
+void job_give_up(struct job *job)
+{
+    struct validate_result *r = &job->result;
+
+    r->verdict = job->before;
+    r->source = SOURCE_STORE;
+    r->expires_at_ms = job->account.expires_at_ms;
+    r->store_error = ERR_CONFLICT;
+    job_finish(job);
+}
 
 void job_decide(struct job *job, const struct observation *obs)
 {

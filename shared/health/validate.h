@@ -64,7 +64,8 @@ int validator_run(struct validator *v, int wait_ms);
 int validator_active(const struct validator *v);
 void validator_finish(struct validator *v);
 /** validator_hurry(v): the process is to end: from now on no retry, no refresh and no waiting for another's answer is begun, and
- *  who sleeps for one goes on. Jobs are over within one provider call then. */
+ *  who sleeps for one goes on. Who waits for another's answer, or would ask about a second form, ends with what was known
+ *  before, unsaved (store_error: ERR_CONFLICT). Jobs are over within one provider call then. */
 void validator_hurry(struct validator *v);
 /** validator_settings(v): the verdict settings in force. */
 const struct verdict_settings *validator_settings(const struct validator *v);
