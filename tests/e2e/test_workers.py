@@ -1,7 +1,10 @@
 """The responder's processes: what web servers may do to them, how they are listened to, replaced, stopped, and how much they take."""
+import contextlib
+import ctypes
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -19,6 +22,12 @@ from harness import Service, alive, children, die_with_parent, free_port, stop_p
 
 PSS_LIMIT_KB = 12 * 1024
 STALL_S = 10  # limits.h: LIMIT_REQUEST_STALL_S
+
+
+def obey_permissions():
+    """Before exec: what is forbidden is forbidden to root, too (PR_CAPBSET_DROP of CAP_DAC_OVERRIDE)."""
+    if os.geteuid() == 0 and ctypes.CDLL(None, use_errno=True).prctl(24, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 class Workers(ServiceCase):
@@ -117,6 +126,25 @@ class Connections(Workers):
         for thread in threads:
             thread.join(30)
         self.assertGreater(min(counts.values()), 0.05 * max(counts.values()), counts)
+
+    def test_a_key_file_that_could_not_be_read_is_tried_again_though_it_is_the_same(self):
+        pid, mark = children(self.parent)[0], len(self.service.log("responder"))
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        with self.connect() as c:
+            def status():
+                time.sleep(0.1)
+                return c.request("GET", f"{API}/stats", key=self.admin).status
+            self.assertEqual(status(), 200)
+            os.utime(self.service.settings["responder"]["keys_file"])
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))  # it can open nothing more
+            try:
+                time.sleep(1.1)
+                self.assertEqual({status() for _ in range(30)}, {401})
+            finally:
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+            time.sleep(1.1)
+            self.assertEqual({status() for _ in range(5)}, {200})
+        self.assertEqual(self.service.log("responder")[mark:].count("no API key can be used"), 1)
 
     def test_silent_connections_take_nobodys_time(self):
         silent = [self.connect() for _ in range(20)]
@@ -269,9 +297,10 @@ class Listening(unittest.TestCase):
         self.addCleanup(self.service.stop)
         self.environment = self.service.environment()
 
-    def run_responder(self, *args, stdin=subprocess.DEVNULL):
+    def run_responder(self, *args, stdin=subprocess.DEVNULL, without_override=False):
         return subprocess.run([self.service.program("token-health-fcgi"), "--config", self.service.conf, *args], text=True,
-                              capture_output=True, env=self.environment, timeout=60, stdin=stdin)
+                              capture_output=True, env=self.environment, timeout=60, stdin=stdin,
+                              preexec_fn=obey_permissions if without_override else None)
 
     def listen(self, where):
         self.service.settings["responder"]["listen"] = where
@@ -576,6 +605,26 @@ class Lives(Workers):
         with self.connect() as c:
             self.assertEqual(c.request("GET", f"{API}/stats", key=self.admin).status, 200)
 
+    def status_of_stats(self):
+        with self.connect() as c:
+            return c.request("GET", f"{API}/stats", key=self.admin).status
+
+    def test_a_key_file_changed_in_place_is_read_though_its_size_and_time_are_the_old_ones(self):
+        path = self.service.settings["responder"]["keys_file"]
+        with open(path) as f:
+            good = f.read()
+        old = os.stat(path)
+        bad = re.sub(r'("sha256": ?")(.)', lambda m: m[1] + ("1" if m[2] == "0" else "0"), good)
+        self.assertEqual({self.status_of_stats() for _ in range(8)}, {200})
+        for text, status in ((bad, 401), (good, 200)):
+            with open(path, "r+") as f:
+                f.write(text)
+            os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+            now = os.stat(path)
+            self.assertEqual((now.st_ino, now.st_size, now.st_mtime_ns), (old.st_ino, old.st_size, old.st_mtime_ns))
+            time.sleep(1.1)
+            self.assertEqual({self.status_of_stats() for _ in range(8)}, {status})
+
 
 class KeptByNginx(Workers):
     """nginx with fastcgi_keep_conn and upstream keepalive."""
@@ -649,13 +698,7 @@ class Memory(Workers):
                 secret = [m for m in self.read(pid, "smaps").split("VmFlags:") if " dd" in m.split("\n")[0]]
                 self.assertTrue(secret, "no memory is left out of core files")
 
-    def test_a_worker_stays_small(self):
-        with self.connect() as c:
-            for i in range(1000):
-                if i % 20:
-                    c.request("GET", f"{API}/check?accountId={account_id(1)}", key=self.admin)
-                else:
-                    c.request("POST", f"{API}/validate", b'{"workspaceId":"ws-1","forceRefresh":true}', key=self.admin)
+    def assert_small(self, when):
         if "release" not in os.environ.get("TOKEN_HEALTH_BUILD", "release"):
             self.skipTest("sanitizers take memory of their own")
         for pid in children(self.parent):
@@ -663,8 +706,17 @@ class Memory(Workers):
                 pss = int(re.search(r"^Pss: +(\d+) kB", self.read(pid, "smaps_rollup"), re.M)[1])
             else:  # the process is not dumpable: its maps are root's; what is its own alone is not
                 pss = int(re.search(r"^RssAnon:\s+(\d+) kB", self.read(pid, "status"), re.M)[1])
-            print(f"FIGURE: a responder worker after 1,000 requests: {pss} KiB PSS (limit {PSS_LIMIT_KB})")
+            print(f"FIGURE: a responder worker {when}: {pss} KiB PSS (limit {PSS_LIMIT_KB})")
             self.assertLess(pss, PSS_LIMIT_KB)
+
+    def test_a_worker_stays_small(self):
+        with self.connect() as c:
+            for i in range(1000):
+                if i % 20:
+                    c.request("GET", f"{API}/check?accountId={account_id(1)}", key=self.admin)
+                else:
+                    c.request("POST", f"{API}/validate", b'{"workspaceId":"ws-1","forceRefresh":true}', key=self.admin)
+        self.assert_small("after 1,000 requests")
 
 
 if __name__ == "__main__":
