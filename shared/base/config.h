@@ -52,7 +52,8 @@ struct config {
  * store URI may hold a password: never print it; config_store_name() is for people. */
 
 /** config_load(path, &cfg, err): path NULL: defaults and environment only. A path that does not exist is an
- *  error. Owns: caller, config_free. */
+ *  error. Secrets and the store's URI are overwritten in the environment as they are read; the next load has them all the same.
+ *  Owns: caller, config_free. */
 enum err_code config_load(const char *path, struct config **cfg, struct err *err);
 void config_free(struct config *cfg);
 /** config_app_find(cfg, platform): NULL if none. Borrowed. */

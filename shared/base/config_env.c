@@ -1,4 +1,5 @@
-/* The environment: the application's own variables, then TOKEN_HEALTH_…. */
+/* The environment: the application's own variables, then TOKEN_HEALTH_…. Secrets are taken out of it: /proc/PID/environ and a core
+ * file would show them. The next load gets them from here. */
 #include "base/config_source.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -7,6 +8,62 @@
 
 extern char **environ;
 static const char ours[] = "TOKEN_HEALTH_", our_apps[] = "TOKEN_HEALTH_APP_";
+
+/* What was taken out of the environment: the place where the value was, and where as many asterisks are now. */
+struct taken {
+    struct taken *next;
+    const char *where;
+    struct secret value;
+};
+static struct taken *taken;
+
+static struct taken *taken_from(const char *where)
+{
+    struct taken *t = taken;
+
+    while (t && t->where != where)
+        t = t->next;
+    return t;
+}
+
+/* The value at ${where} in the environment, also after it was taken out. */
+static const char *value_at(const char *where)
+{
+    const struct taken *t = taken_from(where);
+    size_t len = strlen(where);
+
+    return t && t->value.len == len && strspn(where, "*") == len ? (const char *)secret_bytes(&t->value) : where;
+}
+
+/* Only a value that is kept is wiped. */
+static enum err_code take_out(char *where, struct err *err)
+{
+    struct taken *t = taken_from(where);
+    enum err_code rc;
+
+    if (!*where || value_at(where) != where) return ERR_OK;
+    if (!t) {
+        t = calloc(1, sizeof *t);
+        if (!t) return err_set(err, ERR_NOMEM, NULL, "no memory for the configuration");
+        *t = (struct taken){.next = taken, .where = where};
+        taken = t;
+    }
+    rc = secret_put(&t->value, where, strlen(where), err);
+    if (rc == ERR_OK) memset(where, '*', strlen(where));
+    return rc;
+}
+
+/* config_take of the value at ${where}; afterwards a secret is in the environment no more. */
+static enum err_code take(struct config_loading *l, const char *section, const char *name, char *where,
+                          const char *place)
+{
+    int index = config_key_index(section, name);
+    int is_secret = index < 0 ? !strcmp(name, "secret")
+                              : config_keys[index].type == TYPE_SECRET || config_keys[index].type == TYPE_URI;
+    enum err_code rc = config_take(l, section, name, value_at(where), place);
+
+    return rc == ERR_OK && is_secret ? take_out(where, l->err) : rc;
+}
 
 static enum err_code take_application(struct config_loading *l)
 {
@@ -17,9 +74,9 @@ static enum err_code take_application(struct config_loading *l)
     enum err_code rc = ERR_OK;
 
     for (size_t i = 0; rc == ERR_OK && i < sizeof names / sizeof *names; i++) {
-        const char *value = getenv(names[i][0]);
+        char *where = getenv(names[i][0]);
 
-        if (value && *value) rc = config_take(l, names[i][1], names[i][2], value, names[i][0]);
+        if (where && *value_at(where)) rc = take(l, names[i][1], names[i][2], where, names[i][0]);
     }
     return rc;
 }
@@ -40,13 +97,13 @@ static int app_section(const char *variable, const char *prefix, const char *suf
     return 1;
 }
 
-static enum err_code take_app(struct config_loading *l, const char *variable, const char *section, const char *name)
+static enum err_code take_app(struct config_loading *l, char *variable, const char *section, const char *name)
 {
     size_t len = strcspn(variable, "=");
     char place[ERR_PLACE_MAX];
 
     snprintf(place, sizeof place, "%.*s", (int)len, variable);
-    return config_take(l, section, name, variable + len + 1, place);
+    return take(l, section, name, variable + len + 1, place);
 }
 
 static enum err_code take_apps(struct config_loading *l)
@@ -65,7 +122,7 @@ static enum err_code take_apps(struct config_loading *l)
         int is_ours = !strncmp(*variable, ours, strlen(ours));
         const char *equals = strchr(*variable, '=');
 
-        if (!equals || (!is_ours && !equals[1])) continue;
+        if (!equals || (!is_ours && !*value_at(equals + 1))) continue;
         for (size_t i = 0; rc == ERR_OK && i < sizeof forms / sizeof *forms; i++) {
             char section[64];
 
@@ -90,11 +147,11 @@ static enum err_code take_ours(struct config_loading *l)
 
     for (int i = 0; rc == ERR_OK && i < CONFIG_KEY_COUNT; i++) {
         char variable[128];
-        const char *value;
+        char *where;
 
         variable_of(&config_keys[i], variable, sizeof variable);
-        value = getenv(variable);
-        if (value) rc = config_take(l, config_keys[i].section, config_keys[i].name, value, variable);
+        where = getenv(variable);
+        if (where) rc = take(l, config_keys[i].section, config_keys[i].name, where, variable);
     }
     return rc;
 }

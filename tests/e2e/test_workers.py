@@ -331,6 +331,35 @@ class Listening(unittest.TestCase):
         self.assertIn("another process listens on this socket", second.stderr)
         self.assertTrue(self.answers(self.service.socket))
 
+    def refuse_politely(self):
+        start, before = time.monotonic(), os.stat(self.service.socket).st_ino
+        refused = self.run_responder(without_override=True)
+        self.assertEqual(refused.returncode, 1, refused.stderr)
+        self.assertIn("another process listens on this socket", refused.stderr)
+        self.assertEqual(os.stat(self.service.socket).st_ino, before)
+        self.assertLess(time.monotonic() - start, 20)
+
+    def test_a_socket_that_may_be_in_use_is_left_alone(self):
+        with self.subTest("no permission to ask"), socket.socket(socket.AF_UNIX) as s:
+            s.bind(self.service.socket)
+            s.listen()
+            os.chmod(self.service.socket, 0)
+            self.refuse_politely()
+        os.unlink(self.service.socket)
+        with self.subTest("its queue is full"), socket.socket(socket.AF_UNIX) as s, contextlib.ExitStack() as stack:
+            s.bind(self.service.socket)
+            s.listen(0)
+            full = 0
+            while full == 0:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                full = waiting.connect_ex(self.service.socket)
+            self.refuse_politely()
+        os.unlink(self.service.socket)
+        with self.subTest("of another kind"), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.bind(self.service.socket)
+            self.refuse_politely()
+
     def test_a_file_in_the_socket_s_place_is_left_alone(self):
         with open(self.service.socket, "w") as f:
             f.write("precious")
@@ -624,6 +653,48 @@ class Lives(Workers):
             self.assertEqual((now.st_ino, now.st_size, now.st_mtime_ns), (old.st_ino, old.st_size, old.st_mtime_ns))
             time.sleep(1.1)
             self.assertEqual({self.status_of_stats() for _ in range(8)}, {status})
+
+
+class SecretsInTheEnvironment(Workers):
+    workers = 2
+
+    @classmethod
+    def seed(cls):
+        super().seed()
+        s = cls.service
+        cls.canaries = {"TOKEN_ENCRYPTION_KEY": s.key, "INSTAGRAM_APP_SECRET": "canary-instagram-secret", "MONGODB_URI": "mongodb://me:canary-password@127.0.0.1:1/app",
+                        "TOKEN_HEALTH_STORE_URI": s.store, "TOKEN_HEALTH_APP_FACEBOOK_SECRET": "canary-facebook-secret"}
+        del s.settings["encryption"]["key_file"]
+        os.unlink(f"{s.dir}/master-key")
+        s.write_conf()
+        environment = {**s.environment(), **cls.canaries}
+        s.environment = lambda: environment
+
+    def assert_gone(self):
+        if os.geteuid() != 0 and "release" in self.service.program(""):
+            self.skipTest("only root may look into a process that is not dumpable")
+        for pid in [self.parent] + children(self.parent):
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                seen = f.read()
+            for name, value in self.canaries.items():
+                self.assertIn(name.encode() + b"=", seen, "this is not the environment that was given")
+                self.assertNotIn(value.encode(), seen, f"{name} in {pid}, parent {self.parent}")
+
+    def assert_works(self):
+        with self.connect() as c:
+            answer = c.request("POST", f"{API}/validate", b'{"workspaceId":"ws-1","forceRefresh":true}', key=self.admin)
+        self.assertEqual(answer.status, 200)
+        self.assertEqual(json.loads(answer.body)["validAccounts"], 1, answer.body)
+
+    def test_they_are_not_in_the_process_s_environment_and_reloads_still_have_them(self):
+        self.assert_works()
+        self.assert_gone()
+        for _ in range(2):
+            before = set(children(self.parent))
+            os.kill(self.parent, signal.SIGHUP)
+            wait_for(lambda: len(children(self.parent)) == 2 and not before & set(children(self.parent)), 40, "new workers")
+            self.assert_works()
+            self.assert_gone()
 
 
 class KeptByNginx(Workers):

@@ -203,6 +203,35 @@ static void an_error_names_the_variable_and_never_shows_a_secret(void **state)
     fixture_refuse("", "TOKEN_HEALTH_APP_X_SECRET_FILE", "/gone: No such file");
 }
 
+static void a_secret_leaves_the_environment_and_the_next_load_still_has_it(void **state)
+{
+    static const char *const names[] = {"TOKEN_ENCRYPTION_KEY", "TOKEN_HEALTH_ENCRYPTION_GLOBAL_SALT", "MONGODB_URI",
+                                        "TIKTOK_APP_SECRET", "TOKEN_HEALTH_APP_X_SECRET"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        setenv(names[i], i == 2 ? "mongodb://u:" FIXTURE_SECRET "@h/app" : FIXTURE_SECRET, 1);
+    for (int load = 0; load < 3; load++) {
+        struct config *cfg = fixture_load("[log]\nlevel = info\n");
+
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            assert_int_equal(strspn(getenv(names[i]), "*"), strlen(getenv(names[i])));
+        assert_string_equal((const char *)secret_bytes(&cfg->encryption_key), FIXTURE_SECRET);
+        assert_string_equal((const char *)secret_bytes(&cfg->encryption_global_salt), FIXTURE_SECRET);
+        assert_string_equal(cfg->store_uri, "mongodb://u:" FIXTURE_SECRET "@h/app");
+        assert_string_equal((const char *)secret_bytes(&config_app_find(cfg, "tiktok")->secret), FIXTURE_SECRET);
+        assert_string_equal((const char *)secret_bytes(&config_app_find(cfg, "x")->secret), FIXTURE_SECRET);
+        config_free(cfg);
+    }
+    setenv("TOKEN_ENCRYPTION_KEY", "another", 1);
+    for (int load = 0; load < 2; load++) {
+        struct config *cfg = fixture_load("");
+
+        assert_string_equal((const char *)secret_bytes(&cfg->encryption_key), "another");
+        config_free(cfg);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, fixture_clear)
@@ -215,6 +244,7 @@ int main(void)
         TEST(a_value_and_its_file_in_one_source_are_an_error),
         TEST(of_a_value_and_its_file_the_higher_source_wins),
         TEST(an_error_names_the_variable_and_never_shows_a_secret),
+        TEST(a_secret_leaves_the_environment_and_the_next_load_still_has_it),
     };
 
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
