@@ -48,13 +48,15 @@ int listen_peer_is_allowed(const struct sockaddr_storage *peer, const char *list
     return 0;
 }
 
-static int somebody_listens(const struct sockaddr_un *address)
+/* Only a refusal says that nobody does. No permission, a full queue, a socket of another kind: somebody's. */
+static int somebody_may_listen(const struct sockaddr_un *address)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int answered = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) == 0;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), is_refused;
 
-    if (fd >= 0) close(fd);
-    return answered;
+    if (fd < 0) return 1;
+    is_refused = connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return !is_refused;
 }
 
 static enum err_code listen_unix(const char *path, unsigned mode, int backlog, int *fd, struct err *err)
@@ -69,7 +71,8 @@ static enum err_code listen_unix(const char *path, unsigned mode, int backlog, i
     memcpy(address.sun_path, path, strlen(path) + 1);
     if (lstat(path, &st) == 0) {
         if (!S_ISSOCK(st.st_mode)) return err_set(err, ERR_CONFIG, path, "is there and no socket");
-        if (somebody_listens(&address)) return err_set(err, ERR_CONFIG, path, "another process listens on this socket");
+        if (somebody_may_listen(&address))
+            return err_set(err, ERR_CONFIG, path, "another process listens on this socket, or may");
         unlink(path);
     }
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
