@@ -2,7 +2,6 @@
 #include "base/clock.h"
 #include "service_fixture.h"
 #include <signal.h>
-#include <sqlite3.h>
 #include <sys/prctl.h>
 
 #define E_ONE      "\"encryptedAccessToken\":{\"$seal\":\"" TOKEN_ONE "\"}"
@@ -388,33 +387,6 @@ static void an_account_that_is_deleted_meanwhile_ends_the_job(void **state)
     service_fixture_close(&f);
 }
 
-static void an_account_that_was_deleted_is_in_no_cache(void **state)
-{
-    struct service_fixture f;
-    struct kept_result kept;
-    struct check_result check;
-    char path[128];
-    sqlite3 *db;
-
-    (void)state;
-    service_fixture_open(&f, "");
-    double_healthy(&f.provider, TOKEN_ONE);
-    service_fixture_put(&f, "{" E_ONE "," COMPANIONS "}");
-    service_fixture_validate(&f, "a1", &usual);
-    assert_true(service_check_cached(f.service, "instagram", NULL, "a1", &check));
-    double_about(&f.provider, TOKEN_ONE)->delay_ms = 150;
-    service_fixture_submit(&f, "a1", &forced, &kept);
-    run_until_asked(&f, 2);
-    snprintf(path, sizeof path, "%s/accounts.db", f.store.dir);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "DELETE FROM accounts", NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-    validator_finish(service_validator(f.service));
-    assert_int_equal(kept.result.store_error, ERR_NOT_FOUND);
-    assert_false(service_check_cached(f.service, "instagram", NULL, "a1", &check));
-    service_fixture_close(&f);
-}
-
 static void who_waits_for_anothers_answer_in_a_hurry_asks_nobody(void **state)
 {
     struct service_fixture f;
@@ -510,7 +482,6 @@ int main(void)
         cmocka_unit_test(an_application_that_writes_again_and_again_is_left_alone),
         cmocka_unit_test(a_user_who_disconnects_meanwhile_is_disconnected),
         cmocka_unit_test(an_account_that_is_deleted_meanwhile_ends_the_job),
-        cmocka_unit_test(an_account_that_was_deleted_is_in_no_cache),
         cmocka_unit_test(who_waits_for_anothers_answer_in_a_hurry_asks_nobody),
         cmocka_unit_test(in_a_hurry_no_second_form_is_asked_about),
         cmocka_unit_test(a_verdict_that_cannot_be_saved_is_answered_and_nothing_is_lost),

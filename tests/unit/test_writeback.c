@@ -1,29 +1,12 @@
 /* What verdicts write: every fault that is put right, every token that must stay, on a real store. Nothing that is written may hold
  * a token in the clear, and nothing may be written over a change by somebody else. */
-#include "account_fixture.h"
-#include "health/writeback.h"
-#include "store_fixture.h"
+#include "writeback_fixture.h"
 
-#define E_ONE "\"encryptedAccessToken\":{\"$seal\":\"" TOKEN_ONE "\"}"
-#define P_TWO "\"accessToken\":\"" TOKEN_TWO "\""
 #define COMPANIONS                                                                                                     \
     "\"tokenStatus\":\"valid\",\"needsReconnection\":false,\"lastTokenValidation\":{\"$date\":\"2026-01-01T00:00:00."  \
     "000Z\"}"
-enum { NONE = -1, E = FIELD_ENCRYPTED, P = FIELD_PLAIN };
-enum { FIX = 1, SEAL = 2, DROP = 4, NEW_TOKEN = 8, USES_REFRESH = 16, ALL = FIX | SEAL | DROP };
-enum { GONE, SAME, MOVED /* what another field held is in it now */ };
-static const int64_t noon = INT64_C(1800000000000);
 
-static const struct row {
-    const char *name, *members;
-    int winner; /* the form that was judged */
-    enum reason reason;
-    int how;
-    const char *encrypted; /* the token in encryptedAccessToken afterwards; NULL: the field is as it was */
-    int plain;             /* accessToken afterwards: GONE or SAME */
-    int fixed;
-    const char *status; /* tokenStatus afterwards; NULL: as it was */
-} rows[] = {
+static const struct row rows[] = {
     {"envelope without companions", "{" E_ONE "}", E, REASON_OK, ALL, NULL, GONE, FAULT_NO_COMPANIONS, "valid"},
     {"envelope without companions, no answer", "{" E_ONE "}", E, REASON_TIMEOUT, ALL, NULL, GONE, 0, NULL},
     {"envelope without companions, fixing off", "{" E_ONE "}", E, REASON_OK, 0, NULL, GONE, 0, "valid"},
@@ -94,62 +77,6 @@ static const struct row {
     {"a refreshed token, fixing on, other token beside", "{" E_ONE "," P_TWO "," COMPANIONS "}", E, REASON_OK,
      ALL | NEW_TOKEN, TOKEN_NEW, GONE, FAULT_PLAIN_AT_REST, "valid"},
 };
-
-/* ---- one write ---- */
-
-struct written {
-    struct account account;
-    struct intake intake;
-    struct verdict before, after;
-    struct secret fresh;
-    struct patch patch;
-    struct writeback_effect effect;
-};
-
-static void build(struct account account, const struct row *row, struct written *w)
-{
-    struct observation obs = {.reason = row->reason, .rule = "rule"};
-    struct writeback job = {.account = &w->account, .intake = &w->intake, .before = &w->before, .after = &w->after};
-    struct err err = {0};
-
-    memset(w, 0, sizeof *w);
-    w->account = account;
-    intake_describe(&w->account, fixture_keys, &w->intake);
-    while (row->winner != E && intake_next(&w->account, fixture_keys, &w->intake))
-        ;
-    if (row->winner == E)
-        while (intake_next(&w->account, fixture_keys, &w->intake))
-            ;
-    obs.print = w->intake.print;
-    verdict_parse(w->account.health, &w->before);
-    w->before.needs_reconnection = w->account.needs_reconnection == TRI_TRUE;
-    job.winner = row->winner == NONE ? NULL : &w->intake.forms[row->winner];
-    job.ring = fixture_keys;
-    job.now = (struct moment){noon, 1000, 7};
-    job.fix = (row->how & FIX) != 0;
-    job.may_seal = (row->how & SEAL) != 0;
-    job.drop_other = (row->how & DROP) != 0;
-    job.uses_refresh = (row->how & USES_REFRESH) != 0;
-    job.accepted = reason_class(row->reason) == CLASS_ACCEPTED;
-    if (row->how & NEW_TOKEN) {
-        w->fresh = fixture_secret(TOKEN_NEW);
-        job.refreshed = &w->fresh;
-        job.refreshed_expires_at_ms = noon + 1000;
-    }
-    verdict_decide(&w->before, &obs, &job.now,
-                   &(struct verdict_settings){.confirmations = 2, .confirm_interval_ms = 60000}, &w->after);
-    if (writeback_build(&job, &w->patch, &w->effect, &err) != ERR_OK) fail_msg("%s: %s", row->name, err.text);
-    for (int i = 0; i < w->patch.field_count; i++)
-        if (w->patch.fields[i].op == PATCH_SET) fixture_no_token(w->patch.fields[i].value, row->name);
-}
-
-static void written_fini(struct written *w)
-{
-    patch_fini(&w->patch);
-    secret_free(&w->fresh);
-    intake_fini(&w->intake);
-    account_fini(&w->account);
-}
 
 static void expect_field(const char *name, const struct json *now, const struct json *before, const char *field,
                          const char *expected)
@@ -369,106 +296,6 @@ static void nothing_is_written_over_somebody_elses_change(void **state)
     }
 }
 
-/* ---- set aside ---- */
-
-#define A_LIST "\"tokenHealth\":{\"setAside\":[1,2,3]}"
-enum { NOT, AS_IS, SEALED };
-static const struct aside_row {
-    const char *name, *members;
-    int winner, how;
-    int kept; /* of the form that is not the winner */
-    int plain, count;
-    const char *text; /* what SEALED holds */
-    int kdf;          /* put into encryptedAccessToken; 0: none */
-} aside_rows[] = {
-    {"another key's envelope", "{\"encryptedAccessToken\":{\"$other\":\"" TOKEN_ONE "\"}," P_TWO "}", P, ALL, AS_IS,
-     GONE, 1, NULL, 0},
-    {"another key's envelope in accessToken", "{" E_ONE ",\"accessToken\":{\"$other\":\"" TOKEN_TWO "\"}}", E, ALL,
-     AS_IS, GONE, 1, NULL, 0},
-    {"an envelope whose kdf is over the limit", "{\"encryptedAccessToken\":{\"$other\":\"" TOKEN_ONE "\"}," P_TWO "}",
-     P, ALL, AS_IS, GONE, 1, NULL, 2500000},
-    {"another token that nobody was asked about", "{" E_ONE "," P_TWO "}", E, ALL, SEALED, GONE, 1, TOKEN_TWO, 0},
-    {"the same, refreshed", "{" E_ONE "," P_TWO "}", E, ALL | NEW_TOKEN, SEALED, GONE, 1, TOKEN_TWO, 0},
-    {"another token, the key may be wrong", "{" E_ONE "," P_TWO "}", E, FIX | DROP, NOT, SAME, 0, NULL, 0},
-    {"another envelope in accessToken", "{" E_ONE ",\"accessToken\":{\"$seal\":\"" TOKEN_TWO "\"}}", E, ALL, AS_IS,
-     GONE, 1, NULL, 0},
-    {"a damaged envelope may hold a token in the clear",
-     "{\"encryptedAccessToken\":{\"a\":\"" TOKEN_ONE "\"}," P_TWO "}", P, ALL, SEALED, GONE, 1,
-     "{\"a\":\"" TOKEN_ONE "\"}", 0},
-    {"junk", "{" E_ONE ",\"accessToken\":\"a b\"}", E, ALL, SEALED, GONE, 1, "a b", 0},
-    {"a copy", "{" E_ONE ",\"accessToken\":\"" TOKEN_ONE "\"}", E, ALL, NOT, GONE, 0, NULL, 0},
-    {"after others", "{" E_ONE "," P_TWO "," A_LIST "}", E, ALL, SEALED, GONE, 4, TOKEN_TWO, 0},
-    {"after a single one", "{" E_ONE "," P_TWO ",\"tokenHealth\":{\"setAside\":\"aes-256-gcm:x\"}}", E, ALL, SEALED,
-     GONE, 2, TOKEN_TWO, 0},
-    {"the list is full", "{" E_ONE "," P_TWO ",\"tokenHealth\":{\"setAside\":[1,2,3,4]}}", E, ALL, NOT, SAME, 4, NULL,
-     0},
-    {"the list is full, the plain one works", "{" E_ONE "," P_TWO ",\"tokenHealth\":{\"setAside\":[1,2,3,4]}}", P, ALL,
-     NOT, SAME, 4, NULL, 0},
-    {"the list is full, refreshed", "{" E_ONE "," P_TWO ",\"tokenHealth\":{\"setAside\":[1,2,3,4]}}", E,
-     ALL | NEW_TOKEN, NOT, SAME, 4, NULL, 0},
-};
-
-static void check_aside(const struct aside_row *r)
-{
-    const struct row row = {r->name, NULL, r->winner, REASON_OK, r->how, NULL, 0, 0, NULL};
-    struct json *doc = fixture_doc(r->members), *now;
-    const struct json *lost, *list, *last;
-    struct account account;
-    struct written w;
-
-    if (r->kdf) {
-        struct json *envelope = json_copy(json_member(doc, "encryptedAccessToken"));
-
-        json_set(envelope, "kdf", json_new_int(r->kdf));
-        json_set(doc, "encryptedAccessToken", envelope);
-    }
-    now = json_copy(doc);
-    lost = json_member(doc, r->winner == P ? "encryptedAccessToken" : "accessToken");
-    assert_int_equal(account_parse(doc, &account, NULL), ERR_OK);
-    build(account, &row, &w);
-    assert_true(patch_is_sound(&w.patch) && patch_apply(now, &w.patch));
-    list = json_get(now, "tokenHealth.setAside");
-    last = json_at(list, json_count(list) - 1);
-    if ((int)json_count(list) != r->count)
-        fail_msg("%s: %zu are set aside, expected %d", r->name, json_count(list), r->count);
-    if (r->kept == AS_IS && !json_equal(last, lost)) fail_msg("%s: another value is set aside", r->name);
-    if (r->kept == SEALED && !fixture_opens(last, r->text)) fail_msg("%s: it is not set aside sealed", r->name);
-    if ((json_member(now, "accessToken") != NULL) != (r->plain == SAME))
-        fail_msg("%s: accessToken is %s", r->name, r->plain == SAME ? "gone" : "there");
-    json_free(now);
-    written_fini(&w);
-}
-
-static void a_token_that_has_to_go_unasked_is_set_aside(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof aside_rows / sizeof *aside_rows; i++)
-        check_aside(&aside_rows[i]);
-}
-
-static void what_is_set_aside_already_is_not_set_aside_again(void **state)
-{
-    static const struct row row = {"again", NULL, P, REASON_OK, ALL, NULL, 0, 0, NULL};
-    struct json *doc = fixture_doc("{\"encryptedAccessToken\":{\"$other\":\"" TOKEN_ONE "\"}," P_TWO "}"), *now;
-    const struct json *shut = json_member(doc, "encryptedAccessToken");
-    struct json *list = json_array_new(), *health = json_object_new();
-    struct account account;
-    struct written w;
-
-    (void)state;
-    json_push(list, json_copy(shut));
-    json_set(health, "setAside", list);
-    json_set(doc, "tokenHealth", health);
-    now = json_copy(doc);
-    assert_int_equal(account_parse(doc, &account, NULL), ERR_OK);
-    build(account, &row, &w);
-    assert_true(patch_apply(now, &w.patch));
-    assert_int_equal(json_count(json_get(now, "tokenHealth.setAside")), 1);
-    assert_null(json_member(now, "accessToken"));
-    json_free(now);
-    written_fini(&w);
-}
-
 static void write_again(struct store_fixture *f, enum reason reason, struct written *w)
 {
     struct row row = {"again", NULL, E, reason, ALL, NULL, GONE, 0, NULL};
@@ -508,8 +335,6 @@ int main(void)
         cmocka_unit_test(every_fault_is_put_right_and_every_token_stays),
         cmocka_unit_test(the_refresh_token_is_moved_sealed_or_left),
         cmocka_unit_test(nothing_is_written_over_somebody_elses_change),
-        cmocka_unit_test(a_token_that_has_to_go_unasked_is_set_aside),
-        cmocka_unit_test(what_is_set_aside_already_is_not_set_aside_again),
         cmocka_unit_test(only_what_changed_is_written),
     };
 
