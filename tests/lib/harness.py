@@ -147,6 +147,8 @@ class Service:
 
     def environment(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("TOKEN_", "MONGODB_URI")) and "_APP_" not in k}
+        # libmongoc makes /dev/shm/mongoc-PID in every process, which stays behind a killed one and makes the next of that pid complain.
+        env["MONGOC_DISABLE_SHM"] = "1"
         if self.crashes_on_purpose:
             env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":handle_segv=0:handle_abort=0:handle_sigbus=0"
         return env
