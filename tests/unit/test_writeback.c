@@ -10,7 +10,7 @@
     "\"tokenStatus\":\"valid\",\"needsReconnection\":false,\"lastTokenValidation\":{\"$date\":\"2026-01-01T00:00:00."  \
     "000Z\"}"
 enum { NONE = -1, E = FIELD_ENCRYPTED, P = FIELD_PLAIN };
-enum { FIX = 1, SEAL = 2, DROP = 4, NEW_TOKEN = 8, USES_REFRESH = 16, ALL = FIX | SEAL | DROP };
+enum { FIX = 1, SEAL = 2, DROP = 4, USES_REFRESH = 8, ALL = FIX | SEAL | DROP };
 enum { GONE, SAME, MOVED /* what another field held is in it now */ };
 static const int64_t noon = INT64_C(1800000000000);
 
@@ -85,14 +85,6 @@ static const struct row {
     {"undecryptable with stale words",
      "{\"encryptedAccessToken\":{\"$other\":\"" TOKEN_ONE "\"},\"tokenStatus\":\"valid\"}", NONE, REASON_UNDECRYPTABLE,
      ALL, NULL, GONE, 0, NULL},
-    {"a refreshed token takes the envelope's place", "{" E_ONE "," COMPANIONS "}", E, REASON_OK, ALL | NEW_TOKEN,
-     TOKEN_NEW, GONE, 0, "valid"},
-    {"a refreshed token, fixing off, other token beside", "{" E_ONE "," P_TWO "," COMPANIONS "}", E, REASON_OK,
-     DROP | NEW_TOKEN, TOKEN_NEW, SAME, 0, "valid"},
-    {"a refreshed token made from a plain one, fixing off", "{" P_TWO "}", P, REASON_OK, SEAL | DROP | NEW_TOKEN,
-     TOKEN_NEW, GONE, FAULT_PLAIN_AT_REST, "valid"},
-    {"a refreshed token, fixing on, other token beside", "{" E_ONE "," P_TWO "," COMPANIONS "}", E, REASON_OK,
-     ALL | NEW_TOKEN, TOKEN_NEW, GONE, FAULT_PLAIN_AT_REST, "valid"},
 };
 
 /* ---- one write ---- */
@@ -101,7 +93,6 @@ struct written {
     struct account account;
     struct intake intake;
     struct verdict before, after;
-    struct secret fresh;
     struct patch patch;
     struct writeback_effect effect;
 };
@@ -131,11 +122,6 @@ static void build(struct account account, const struct row *row, struct written 
     job.drop_other = (row->how & DROP) != 0;
     job.uses_refresh = (row->how & USES_REFRESH) != 0;
     job.accepted = reason_class(row->reason) == CLASS_ACCEPTED;
-    if (row->how & NEW_TOKEN) {
-        w->fresh = fixture_secret(TOKEN_NEW);
-        job.refreshed = &w->fresh;
-        job.refreshed_expires_at_ms = noon + 1000;
-    }
     verdict_decide(&w->before, &obs, &job.now,
                    &(struct verdict_settings){.confirmations = 2, .confirm_interval_ms = 60000}, &w->after);
     if (writeback_build(&job, &w->patch, &w->effect, &err) != ERR_OK) fail_msg("%s: %s", row->name, err.text);
@@ -146,7 +132,6 @@ static void build(struct account account, const struct row *row, struct written 
 static void written_fini(struct written *w)
 {
     patch_fini(&w->patch);
-    secret_free(&w->fresh);
     intake_fini(&w->intake);
     account_fini(&w->account);
 }
