@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { REPLAY_MS = 2000 /* of the spool, at the start */ };
+
 struct worker {
     struct service *service;
     struct gateway *gateway;
@@ -108,6 +110,8 @@ static enum err_code open_service(struct worker *w, const struct config *cfg)
 
     if (rc != ERR_OK)
         log_error("TOKEN HEALTH", "a worker cannot start", LOG_S("place", err.place), LOG_S("why", err.text));
+    else
+        service_replay(w->service, REPLAY_MS);
     return rc;
 }
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PROGRESS_MS = 5000, LOOK_MS = 200, AWAY_FIRST_MS = 200, AWAY_MOST_MS = 5000 };
+enum { PROGRESS_MS = 5000, LOOK_MS = 200, AWAY_FIRST_MS = 200, AWAY_MOST_MS = 5000, REPLAY_MS = 30000 };
 
 struct sweep {
     struct service *service;
@@ -180,8 +180,10 @@ enum err_code sweep_run(struct service *service, const struct sweep_options *opt
                                            .since_ms = totals->started_at_ms,
                                            .fix = cfg->enable_auto_fix,
                                            .refresh = cfg->enable_auto_refresh,
+                                           .learn = 1,
                                            .max_retries = (int)cfg->max_retries,
                                            .retry_delay_ms = cfg->retry_delay_ms};
+    service_replay(service, REPLAY_MS);
     for (size_t i = 0; rc == ERR_OK && i < provider_count(providers); i++) {
         const char *platform = provider_platform(provider_at(providers, i));
 

@@ -119,7 +119,7 @@ static void describe_plain(const struct json *value, const struct keyring *ring,
     form->kind = FORM_JUNK;
     if (!token_is_sendable((const unsigned char *)text, len) || secret_put(&form->token, text, len, NULL) != ERR_OK) {
         value_fingerprint(value, form->print);
-        snprintf(in->why, sizeof in->why, "accessToken holds %zu bytes that are no token", len);
+        snprintf(in->why, sizeof in->why, "%sToken holds %zu bytes that are no token", in->what, len);
         return;
     }
     form->kind = FORM_PLAIN;
@@ -128,15 +128,23 @@ static void describe_plain(const struct json *value, const struct keyring *ring,
     print_bytes(sum, form->print);
 }
 
-static void describe_forms(const struct account *account, const struct keyring *ring, struct intake *in)
+static void describe_forms(const struct json *encrypted, const struct json *plain, const struct keyring *ring,
+                           struct intake *in)
 {
-    if (account->encrypted_access && !value_is_blank(account->encrypted_access))
-        describe_envelope(account->encrypted_access, &in->forms[FIELD_ENCRYPTED], in);
-    if (!account->plain_access || value_is_blank(account->plain_access)) return;
-    if (value_is_envelope(account->plain_access))
-        describe_envelope(account->plain_access, &in->forms[FIELD_PLAIN], in);
+    if (encrypted && !value_is_blank(encrypted)) describe_envelope(encrypted, &in->forms[FIELD_ENCRYPTED], in);
+    if (!plain || value_is_blank(plain)) return;
+    if (value_is_envelope(plain))
+        describe_envelope(plain, &in->forms[FIELD_PLAIN], in);
     else
-        describe_plain(account->plain_access, ring, &in->forms[FIELD_PLAIN], in);
+        describe_plain(plain, ring, &in->forms[FIELD_PLAIN], in);
+}
+
+static void describe(const struct json *encrypted, const struct json *plain, const struct keyring *ring,
+                     struct intake *in)
+{
+    describe_forms(encrypted, plain, ring, in);
+    in->has_token = in->forms[FIELD_ENCRYPTED].kind != FORM_ABSENT || in->forms[FIELD_PLAIN].kind != FORM_ABSENT;
+    intake_print(in->forms[FIELD_ENCRYPTED].print, in->forms[FIELD_PLAIN].print, in->print);
 }
 
 static void describe_faults(const struct account *account, struct intake *in)
@@ -173,12 +181,16 @@ static const char *format_word(const struct account *account, const struct intak
 
 void intake_describe(const struct account *account, const struct keyring *ring, struct intake *in)
 {
-    memset(in, 0, sizeof *in);
-    describe_forms(account, ring, in);
+    *in = (struct intake){.what = "access"};
+    describe(account->encrypted_access, account->plain_access, ring, in);
     describe_faults(account, in);
     in->token_format = format_word(account, in);
-    in->has_token = in->forms[FIELD_ENCRYPTED].kind != FORM_ABSENT || in->forms[FIELD_PLAIN].kind != FORM_ABSENT;
-    intake_print(in->forms[FIELD_ENCRYPTED].print, in->forms[FIELD_PLAIN].print, in->print);
+}
+
+void intake_describe_refresh(const struct account *account, const struct keyring *ring, struct intake *in)
+{
+    *in = (struct intake){.what = "refresh"};
+    describe(account->encrypted_refresh, account->plain_refresh, ring, in);
 }
 
 /* ---- opening ---- */
@@ -192,10 +204,10 @@ static int take_opened(struct form *form)
            (len == form->token.len || secret_put(&form->token, text, len, NULL) == ERR_OK);
 }
 
-static int open_fast(const struct account *account, const struct keyring *ring, struct form *form)
+static int open_fast(const struct account *account, const struct keyring *ring, const char *what, struct form *form)
 {
-    struct fast_binding binding = {account->id.text, account->platform, "access"};
-    const struct json *fast = json_get(account->health, "fast.access");
+    struct fast_binding binding = {account->id.text, account->platform, what};
+    const struct json *fast = json_member(json_member(account->health, "fast"), what);
 
     keyring_mirror(ring, &form->env, form->mirror);
     return fast && keyring_fast_open(ring, fast, &binding, form->mirror, &form->token, NULL) == ERR_OK;
@@ -206,7 +218,7 @@ static int open_envelope(const struct account *account, const struct keyring *ri
 {
     struct err err = {0};
 
-    form->was_fast = open_fast(account, ring, form);
+    form->was_fast = open_fast(account, ring, in->what, form);
     if (!form->was_fast) {
         in->was_slow = 1;
         if (keyring_open(ring, &form->env, &form->token, NULL, &err) != ERR_OK) {

@@ -1,4 +1,4 @@
-/* Taking an account's access token in: which fields hold one, in which form, which form opens, and what is wrong with how it is
+/* Taking an account's token in, access or refresh: which fields hold one, in which form, which form opens, and what is wrong with how it is
  * stored. To describe costs microseconds and opens nothing. To open costs a key derivation (about 22 ms a key) unless a
  * fast envelope fits, so a form is opened only when its token is wanted. No I/O. */
 #ifndef TH_INTAKE_H
@@ -14,7 +14,7 @@ enum form_kind {
     FORM_PLAIN,    /* a token in the clear; blanks around it do not count */
     FORM_JUNK /* a text that is no token: JSON, control characters, over LIMIT_TOKEN_BYTES; never sent to anybody */
 };
-enum form_field { FIELD_ENCRYPTED, FIELD_PLAIN, FIELD_COUNT }; /* encryptedAccessToken, accessToken */
+enum form_field { FIELD_ENCRYPTED, FIELD_PLAIN, FIELD_COUNT }; /* encryptedAccessToken, accessToken; …RefreshToken */
 enum { PRINT_BYTES = 48 };
 
 /** What one field holds. */
@@ -31,6 +31,7 @@ struct form {
 };
 
 struct intake {
+    const char *what; /* static: "access" or "refresh" */
     struct form forms[FIELD_COUNT];
     int next;                 /* the first form that intake_next has not looked at */
     int faults;               /* FAULT_… of validate.h that concern storage */
@@ -44,6 +45,10 @@ struct intake {
 
 /** intake_describe(account, ring, in): forms, prints and faults. ring NULL: a plain token has no print then. Owns: caller, intake_fini. */
 void intake_describe(const struct account *account, const struct keyring *ring, struct intake *in);
+/** intake_describe_refresh(account, ring, in): the same of the refresh token; its faults are counted with the access token's. */
+void intake_describe_refresh(const struct account *account, const struct keyring *ring, struct intake *in);
+/** intake_describe_refresh(account, ring, in): the same of the refresh token; its faults are counted with the access token's. */
+void intake_describe_refresh(const struct account *account, const struct keyring *ring, struct intake *in);
 /** intake_next(account, ring, in): the next form that gives a token, another one than those before; opened. NULL: there is none
  *  (more). The encrypted field comes first. */
 struct form *intake_next(const struct account *account, const struct keyring *ring, struct intake *in);

@@ -54,7 +54,7 @@ void job_free(struct job *job)
     release_flight(job);
     intake_fini(&job->intake);
     forget_answers(job);
-    secret_free(&job->refreshed);
+    job_refresh_free(job);
     account_fini(&job->account);
     free(job);
 }
@@ -74,17 +74,24 @@ const char *job_prefix(const struct job *job, char out[JOB_PREFIX_BYTES])
 
 int job_reload(struct job *job)
 {
-    char id[LIMIT_ID_BYTES];
     struct account fresh = {0};
 
-    snprintf(id, sizeof id, "%s", job->account.id.text);
-    if (store_find_account(job->v->parts.store, id, &fresh, NULL) != ERR_OK) return 0;
+    if (store_read_account(job->v->parts.store, &job->account.id, &fresh, NULL) != ERR_OK) return 0;
     account_fini(&job->account);
     job->account = fresh;
     intake_fini(&job->intake);
     forget_answers(job);
-    secret_free(&job->refreshed);
     return 1;
+}
+
+void job_describe(struct job *job)
+{
+    const struct validator_parts *parts = &job->v->parts;
+
+    verdict_parse(job->account.health, &job->before);
+    job->before.needs_reconnection = job->account.needs_reconnection == TRI_TRUE;
+    intake_describe(&job->account, parts->ring, &job->intake);
+    job->print64 = cache_hash(parts->cache, job->intake.print);
 }
 
 void job_finish(struct job *job)
@@ -203,13 +210,10 @@ void job_start(struct job *job)
     const struct validator_parts *parts = &job->v->parts;
     struct observation disconnected = {.disconnected = 1};
 
-    verdict_parse(job->account.health, &job->before);
-    job->before.needs_reconnection = job->account.needs_reconnection == TRI_TRUE;
+    job_describe(job);
     job->key = cache_key_account(parts->cache, job->account.platform, job->account.id.text);
     job->generation = cache_generation(parts->cache);
     job->provider = provider_find(parts->providers, job->account.platform);
-    intake_describe(&job->account, parts->ring, &job->intake);
-    job->print64 = cache_hash(parts->cache, job->intake.print);
     if (job->account.is_active == TRI_FALSE)
         job_decide(job, &disconnected);
     else if (answer_from_cache(job))

@@ -10,6 +10,7 @@
 #include "base/http.h"
 #include "health/intake.h"
 #include "health/key_trust.h"
+#include "health/refresh_store.h"
 #include "health/validate.h"
 #include <sys/queue.h>
 
@@ -28,6 +29,10 @@ struct validator {
     int64_t wake_mono_ms;                /* no sleeper is due before; INT64_MAX: nobody sleeps */
     int64_t alarm_mono_ms[REASON_COUNT]; /* when the operator was last told of this; 0: never */
     int64_t unsaid[REASON_COUNT];        /* accounts since then */
+    int refreshing;                      /* calls under way whose answers must not wait */
+    int spool_failed;                    /* the operator knows that the spool cannot be written */
+    int left_in_spool;                   /* answers of ours that did not get into the store: to be replayed … */
+    int64_t replay_mono_ms;              /* … then */
 };
 
 /** A form of the token that the provider was asked about, and what it said. */
@@ -35,6 +40,23 @@ struct verdict_of_form {
     struct form *form;
     const struct login *login;
     struct finding finding;
+};
+
+/** The refresh of a job: at most one. */
+struct refresh_run {
+    int is_over;     /* begun and ended, or not to be begun any more */
+    const char *why; /* static: it is wanted, and waits; NULL: it does not */
+    char rule[RULE_NAME_BYTES];
+    struct intake intake;       /* of the refresh token */
+    const struct secret *token; /* the provider is asked with; in one of the intakes */
+    struct refresh_state state;
+    struct refresh_question question;
+    struct refresh_record record;
+    struct spool_ticket *ticket;
+    struct refresh_tokens tokens; /* the answer */
+    int is_kept, is_stored;       /* … is in the spool, in the store */
+    enum refresh_end end;         /* what it was, if no success */
+    int64_t give_up_mono_ms;      /* of what could not be kept */
 };
 
 struct job {
@@ -60,8 +82,8 @@ struct job {
     struct verdict_of_form asked;                     /* about which the provider is being asked, or was */
     struct verdict_of_form best;                      /* the better of those asked before; form NULL: none */
     int retries, restarted, has_answer, is_unsettled; /* unsettled: a form got no answer that decides */
-    struct secret refreshed;                          /* a new access token */
-    int64_t refreshed_expires_at_ms;
+    int64_t provider_now_ms;                          /* the time when it last answered, by its own clock */
+    struct refresh_run refresh;
     struct validate_result result;
 };
 
@@ -70,10 +92,18 @@ void job_then(struct job *job, job_step_fn *step);
 void job_sleep(struct job *job, int64_t ms, job_step_fn *step);
 /** job_at_provider(job): a call is under way, whose callback moves the job on. */
 void job_at_provider(struct job *job);
-/** job_call(job, kind, done, err): start a call with the token of job->asked; the job waits at the provider for ${done}. */
+/** job_call(job, kind, done, err): start a call with the token of job->asked; the job waits at the provider for ${done}. The same
+ *  in two steps: job_request builds it (http_request_fini), with ${refresh_token} unless NULL; job_send starts it. */
 enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *done, struct err *err);
+enum err_code job_request(struct job *job, enum request_kind kind, const struct secret *refresh_token,
+                          struct http_request *req, struct err *err);
+enum err_code job_send(struct job *job, const struct http_request *req, http_done_fn *done, struct err *err);
+/** job_heard(job, answer): take the provider's time from an answer. */
+void job_heard(struct job *job, const struct http_answer *answer);
 /** job_reload(job): reads the account again and forgets what was made of the old reading; 0 if it cannot be read. */
 int job_reload(struct job *job);
+/** job_describe(job): what the account that was read holds: verdict, token forms, prints. */
+void job_describe(struct job *job);
 /** job_finish(job): the result is complete; the callback comes next. job_free: gives back all it holds, the flight too. */
 void job_finish(struct job *job);
 void job_free(struct job *job);
@@ -88,8 +118,23 @@ void job_start(struct job *job);
 void job_ask_next(struct job *job);
 /** job_conclude(job): what the provider said of job->asked is final: decide. */
 void job_conclude(struct job *job);
-/** job_refresh(job): start a refresh if one is due and allowed; 1: job_conclude is called when it is over, 0: none was started. */
+/** job_refresh(job): start a refresh of the token that was asked about, if one is wanted and may be; 1: the job goes on by itself, 0: none
+ *  was started, and job->refresh.why says whether one is wanted. job_refresh_free: gives back what it holds. */
 int job_refresh(struct job *job);
+void job_refresh_free(struct job *job);
+/* Between job_refresh.c and job_refresh_end.c: the call whose lease is taken; always 1, the job goes on by itself. And: there was no call after
+ * all, but what says so did not get into the store. */
+int job_refresh_call(struct job *job, const struct http_request *req);
+void job_refresh_uncalled(struct job *job);
+/** job_refresh_replay(v): now and then, what of this process got no further than the spool. */
+void job_refresh_replay(struct validator *v);
+/** job_is_dead(reason): an access token that is refused so is no good any more, while a refresh may bring another. */
+int job_is_dead(enum reason reason);
+/** job_conclude_refused(job, obs): the access token is refused and no refresh has helped: what does that say of the account? ${obs}
+ *  stays definitive only if there is no refresh token, or it is dead, too. */
+void job_conclude_refused(struct job *job, struct observation *obs);
+/** job_alarm(job, reason, why): tell the operator, at most once a minute of each reason. */
+void job_alarm(struct job *job, enum reason reason, const char *why);
 /** job_may_seal(job): is the key known to be the application's (key_trust.h)? */
 int job_may_seal(struct job *job);
 /** job_decide_unasked(job, reason, rule): without any answer of the provider. */

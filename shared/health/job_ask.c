@@ -17,26 +17,45 @@ void job_decide_unasked(struct job *job, enum reason reason, const char *rule)
     job_decide(job, &obs);
 }
 
-enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *done, struct err *err)
+enum err_code job_request(struct job *job, enum request_kind kind, const struct secret *refresh_token,
+                          struct http_request *req, struct err *err)
 {
     const struct validator_parts *parts = &job->v->parts;
     const struct config_app *app = config_app_find(parts->cfg, login_app(job->asked.login));
     struct request_input in = {
         .access_token = &job->asked.form->token,
+        .refresh_token = refresh_token,
         .app_id = app ? app->id : NULL,
         .app_secret = app ? &app->secret : NULL,
         .sandbox_url = parts->cfg->sandbox_url,
     };
-    struct http_request req = {0};
-    enum err_code rc = login_build_request(job->asked.login, kind, &in, &req, err);
 
-    if (rc == ERR_OK) rc = http_start(parts->http, &req, done, job, err);
-    if (rc == ERR_OK) {
-        job_count(job, COUNT_provider_calls);
-        job_at_provider(job);
-    }
+    return login_build_request(job->asked.login, kind, &in, req, err);
+}
+
+enum err_code job_send(struct job *job, const struct http_request *req, http_done_fn *done, struct err *err)
+{
+    enum err_code rc = http_start(job->v->parts.http, req, done, job, err);
+
+    if (rc != ERR_OK) return rc;
+    job_count(job, COUNT_provider_calls);
+    job_at_provider(job);
+    return ERR_OK;
+}
+
+enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *done, struct err *err)
+{
+    struct http_request req = {0};
+    enum err_code rc = job_request(job, kind, NULL, &req, err);
+
+    if (rc == ERR_OK) rc = job_send(job, &req, done, err);
     http_request_fini(&req);
     return rc;
+}
+
+void job_heard(struct job *job, const struct http_answer *answer)
+{
+    job->provider_now_ms = answer->date_ms ? answer->date_ms : clock_now_ms();
 }
 
 /* ---- what the answers mean ---- */
@@ -44,22 +63,6 @@ enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *do
 static int is_shut(const struct intake *in)
 {
     return in->forms[FIELD_ENCRYPTED].is_shut || in->forms[FIELD_PLAIN].is_shut;
-}
-
-static int is_dead(enum reason reason)
-{
-    return reason == REASON_EXPIRED || reason == REASON_INVALID_TOKEN || reason == REASON_REVOKED ||
-           reason == REASON_PASSWORD_CHANGED;
-}
-
-/* A dead access token is no verdict while there may be a refresh token that lives: two hours is all that some get. */
-static int refresh_comes_first(const struct job *job)
-{
-    const struct account *a = &job->account;
-
-    if (login_refresh(job->asked.login)->model != REFRESH_TOKEN || !is_dead(job->asked.finding.reason)) return 0;
-    return (a->encrypted_refresh && !value_is_blank(a->encrypted_refresh)) ||
-           (a->plain_refresh && !value_is_blank(a->plain_refresh));
 }
 
 void job_conclude(struct job *job)
@@ -71,10 +74,10 @@ void job_conclude(struct job *job)
     observe(job, f->reason, f->rule, &obs);
     /* The good token may be the one that our keys do not open: that is not the user's to mend. */
     if (class == CLASS_DEFINITIVE && is_shut(&job->intake)) observe(job, REASON_UNDECRYPTABLE, "stored", &obs);
-    if (obs.reason == f->reason && refresh_comes_first(job)) observe(job, REASON_TRANSIENT, "refresh_first", &obs);
-    if (class == CLASS_ACCEPTED && secret_is_empty(&job->refreshed))
-        obs.expiring = job->options.refresh &&
-                       refresh_is_late(login_refresh(job->asked.login), job->account.expires_at_ms, clock_now_ms());
+    if (class == CLASS_DEFINITIVE && obs.reason == f->reason) job_conclude_refused(job, &obs);
+    if (class == CLASS_ACCEPTED)
+        obs.expiring = job->options.refresh && refresh_is_late(login_refresh(job->asked.login),
+                                                               job->account.expires_at_ms, job->provider_now_ms);
     job_decide(job, &obs);
 }
 
@@ -132,7 +135,7 @@ static int may_retry(const struct job *job, enum reason reason)
 static void settle_for_less(struct job *job)
 {
     job->is_unsettled = 1;
-    choose(job);
+    job_then(job, choose);
 }
 
 static void retry(struct job *job)
@@ -152,14 +155,16 @@ static void answered(void *arg, const struct http_answer *answer)
     enum reason_class class;
 
     finding_fini(f);
+    job_heard(job, answer);
     login_classify(job->asked.login, REQUEST_VALIDATE, answer, f);
     check_identity(job, f);
     job->has_answer = 1;
-    job->asked.form->is_dead = is_dead(f->reason);
+    job->asked.form->is_dead = job_is_dead(f->reason);
     class = reason_class(f->reason);
     job_count(job, class == CLASS_INCONCLUSIVE ? COUNT_provider_inconclusive : COUNT_provider_definitive);
+    /* What blocks is left to the job's next step: other answers are waiting to be read. */
     if (f->reason == REASON_OK) {
-        choose(job);
+        job_then(job, choose);
     } else if (class != CLASS_INCONCLUSIVE) {
         job_then(job, job_ask_next);
     } else if (may_retry(job, f->reason)) {

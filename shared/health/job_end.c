@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "health/job.h"
 #include "health/writeback.h"
@@ -67,7 +68,7 @@ static void tell_change(const struct job *job)
 }
 
 /* A wrong key or app secret shows at every account: once a minute is enough, with the number of the others. */
-static void alarm_operator(struct job *job, enum reason reason, const char *why)
+void job_alarm(struct job *job, enum reason reason, const char *why)
 {
     int64_t now_ms = clock_mono_ms(), *last_ms = &job->v->alarm_mono_ms[reason], *unsaid = &job->v->unsaid[reason];
     char prefix[JOB_PREFIX_BYTES];
@@ -85,8 +86,8 @@ static void alarm_operator(struct job *job, enum reason reason, const char *why)
 
 static void tell_operator(struct job *job, const struct observation *obs)
 {
-    if (obs->reason == REASON_UNDECRYPTABLE) alarm_operator(job, obs->reason, job->intake.why);
-    if (obs->reason == REASON_APP_MISCONFIGURED) alarm_operator(job, obs->reason, job->asked.finding.message);
+    if (obs->reason == REASON_UNDECRYPTABLE) job_alarm(job, obs->reason, job->intake.why);
+    if (obs->reason == REASON_APP_MISCONFIGURED) job_alarm(job, obs->reason, job->asked.finding.message);
 }
 
 /* ---- store ---- */
@@ -96,8 +97,8 @@ int job_may_seal(struct job *job)
     const struct validator_parts *parts = &job->v->parts;
 
     if (key_trust_may_seal(&job->v->trust, parts->ring, parts->store, parts->providers, &job->account)) return 1;
-    alarm_operator(job, REASON_UNDECRYPTABLE,
-                   "a plain token is not sealed: the key opens none of the application's envelopes");
+    job_alarm(job, REASON_UNDECRYPTABLE,
+              "a plain token is not sealed: the key opens none of the application's envelopes");
     return 0;
 }
 
@@ -128,13 +129,12 @@ static void prepare(struct job *job, const struct observation *obs, const struct
         .before = &job->before,
         .after = &job->result.verdict,
         .ring = job->v->parts.ring,
-        .refreshed = secret_is_empty(&job->refreshed) ? NULL : &job->refreshed,
-        .refreshed_expires_at_ms = job->refreshed_expires_at_ms,
         .now = *now,
         .fix = job->options.fix,
         .accepted = reason_class(obs->reason) == CLASS_ACCEPTED,
         .drop_other = winner && (job->asked.finding.reason == REASON_OK || !job->is_unsettled),
         .uses_refresh = winner && login_refresh(job->asked.login)->model == REFRESH_TOKEN,
+        .refresh_was_slow = job->refresh.intake.was_slow,
     };
     w->may_seal = wants_seal(job) && job_may_seal(job);
     /* What is about to be dropped unasked is at least looked at: is it an envelope that does not open? */
@@ -169,10 +169,7 @@ static enum err_code write_back(struct job *job, const struct observation *obs, 
     }
     memcpy(r->verdict.print, effect.print, sizeof r->verdict.print);
     r->fixed = effect.fixed;
-    r->refreshed = w.refreshed != NULL;
     if (r->fixed) job_count(job, COUNT_fixes);
-    if (r->refreshed) job_count(job, COUNT_refreshes);
-    if (w.refreshed && job->refreshed_expires_at_ms) r->expires_at_ms = job->refreshed_expires_at_ms;
     return rc;
 }
 
@@ -197,7 +194,9 @@ void job_decide(struct job *job, const struct observation *obs)
 
     r->source = job->has_answer ? SOURCE_PROVIDER : SOURCE_STORE;
     r->expires_at_ms = job->account.expires_at_ms;
+    r->refreshed = job->refresh.is_stored;
     r->store_error = obs->disconnected ? ERR_OK : write_back(job, obs, &now);
+    if (job->refresh.is_stored) fault_point(FAULT_concluded);
     if (r->store_error == ERR_CONFLICT) {
         /* Somebody wrote while we were asking: judge what is there now, once; then leave it to the next time. */
         if (!job->restarted++ && job_reload(job)) {

@@ -99,6 +99,8 @@ struct refresh_decision refresh_decide(const struct refresh_question *q)
     if (is_unsure(q) && !is_last_chance(q)) return (struct refresh_decision){REFRESH_WAIT, "unsure"};
     if (s->failures && !is_over(&s->failed, wait_ms, &q->now))
         return (struct refresh_decision){REFRESH_WAIT, "back_off"};
+    if (s->refreshed.at_ms && !is_over(&s->refreshed, REFRESH_AGAIN_MS, &q->now))
+        return (struct refresh_decision){REFRESH_WAIT, "just_refreshed"};
     if (!q->is_refused && is_too_young(q)) return (struct refresh_decision){REFRESH_WAIT, "too_young"};
     return (struct refresh_decision){REFRESH_GO, ""};
 }

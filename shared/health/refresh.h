@@ -20,6 +20,8 @@ enum {
     REFRESH_LAST_CHANCE_MS = 300000,
     REFRESH_LEARN_EVERY_MS =
         86400000, /* an expiry that is not known is asked for, or refreshed away, at most so often */
+    REFRESH_AGAIN_MS =
+        900000, /* one that we have just got is not refreshed again, even if it is refused or expires at once */
     REFRESH_PRINT_BYTES = 33,
     REFRESH_LEASE_BYTES = 33
 };
@@ -30,13 +32,14 @@ enum refresh_standing { REFRESH_FINE, REFRESH_DEAD, REFRESH_UNSURE, REFRESH_STAN
 const char *refresh_standing_word(enum refresh_standing standing); /* "fine", "dead", "unsure" */
 
 struct refresh_state {
-    char of[REFRESH_PRINT_BYTES];   /* the token that the next six are about; "" none */
+    char of[REFRESH_PRINT_BYTES];   /* the token that the next seven are about; "" none */
     enum refresh_standing standing; /* dead and unsure: of a refresh token only */
     int failures;                   /* in a row */
     struct moment failed;           /* the last of them */
     enum reason reason;             /* … and why */
     char rule[RULE_NAME_BYTES];
-    struct moment learnt; /* when an unknown expiry was last asked for */
+    struct moment learnt;    /* when an unknown expiry was last asked for */
+    struct moment refreshed; /* when we got it */
     /* Who holds the right to refresh: of the account, whatever its token. */
     char lease[REFRESH_LEASE_BYTES]; /* ""; else a random id */
     struct moment leased;
@@ -73,7 +76,7 @@ enum refresh_step {
 };
 struct refresh_decision {
     enum refresh_step step;
-    const char *why; /* static, for logs: "leased", "back_off", "unsure", "too_young"; "" */
+    const char *why; /* static, for logs: "leased", "back_off", "unsure", "too_young", "just_refreshed"; "" */
 };
 struct refresh_decision refresh_decide(const struct refresh_question *q);
 /** refresh_is_wanted(q): would refresh_decide be worth to ask? Needs no state. So a refresh token is only opened when there is a use

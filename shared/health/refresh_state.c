@@ -39,6 +39,7 @@ static void parse_token(const struct json *kept, struct refresh_state *s)
         s->failures = (int)failures;
     s->failed = moment_find(kept, "failedAt", "failedClock");
     s->learnt = moment_find(kept, "learntAt", "learntClock");
+    s->refreshed = moment_find(kept, "refreshedAt", "refreshedClock");
     if (!reason || !reason_parse(reason, &s->reason)) s->reason = REASON_NONE;
     take_text(kept, "rule", s->rule, sizeof s->rule);
 }
@@ -76,11 +77,12 @@ static void put_token(struct patch *p, const struct refresh_state *s, int64_t ne
         patch_set_date(p, "nextAt", next_at_ms);
     }
     put_moment(p, "learntAt", "learntClock", &s->learnt);
+    put_moment(p, "refreshedAt", "refreshedClock", &s->refreshed);
 }
 
 struct json *refresh_state_print(const struct refresh_state *s, int64_t next_at_ms)
 {
-    int keeps_token = s->standing != REFRESH_FINE || s->failures || s->learnt.at_ms;
+    int keeps_token = s->standing != REFRESH_FINE || s->failures || s->learnt.at_ms || s->refreshed.at_ms;
     struct json *object = json_object_new();
     struct patch p = {0};
 

@@ -1,5 +1,8 @@
 #include "health/service.h"
+#include "base/fault.h"
 #include "base/http.h"
+#include "base/log.h"
+#include "health/refresh_replay.h"
 #include "token/crypto.h"
 #include "token/keyring.h"
 #include <stdio.h>
@@ -12,6 +15,7 @@ struct service {
     struct cache *cache;
     struct provider_set *providers;
     struct keyring *ring;
+    struct spool *spool;
     struct http_client *http;
     struct validator *validator;
 };
@@ -66,7 +70,9 @@ static enum err_code open_parts(struct service *s, struct err *err)
     if ((rc = cache_open(&cache, &s->cache, err)) != ERR_OK) return rc;
     if ((rc = store_open(&store, &s->store, err)) != ERR_OK) return rc;
     if ((rc = open_http(s, err)) != ERR_OK) return rc;
-    parts = (struct validator_parts){cfg, s->store, s->cache, s->providers, s->ring, s->http};
+    if ((rc = spool_new(cfg->spool_path, s->ring, &s->spool, err)) != ERR_OK) return rc;
+    if (cfg->sandbox_url[0] && (rc = fault_arm(err)) != ERR_OK) return rc;
+    parts = (struct validator_parts){cfg, s->store, s->cache, s->providers, s->ring, s->http, s->spool};
     return validator_new(&parts, &s->validator, err);
 }
 
@@ -108,6 +114,7 @@ void service_close(struct service *s)
     if (!s) return;
     http_client_free(s->http);
     validator_free(s->validator);
+    spool_free(s->spool);
     store_close(s->store);
     cache_close(s->cache);
     keyring_free(s->ring);
@@ -143,4 +150,12 @@ const struct config *service_config(const struct service *service)
 const struct keyring *service_ring(const struct service *service)
 {
     return service->ring;
+}
+
+void service_replay(struct service *service, int64_t max_ms)
+{
+    struct err err = {0};
+
+    if (refresh_replay(service->spool, service->store, service->ring, max_ms, NULL, &err) != ERR_OK)
+        log_error("TOKEN HEALTH", "the spool cannot be read", LOG_S("spool", err.place), LOG_S("why", err.text));
 }

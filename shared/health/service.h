@@ -22,6 +22,10 @@ const struct provider_set *service_providers(const struct service *service);
 const struct config *service_config(const struct service *service);
 const struct keyring *service_ring(const struct service *service);
 
+/** service_replay(service, max_ms): bring to its end what refreshes left in this host's spool; at the start of a program and of each sweep.
+ *  Begins nothing more after ${max_ms}. Blocks: as the store does. What fails is in the log, and tried again the next time. */
+void service_replay(struct service *service, int64_t max_ms);
+
 /** An account's result, plain data, for the answers of DESIGN 10. */
 struct account_report {
     char id[LIMIT_ID_BYTES];

@@ -76,7 +76,8 @@ static void wake_sleepers(struct validator *v)
     v->wake_mono_ms = next_ms;
 }
 
-/* Jobs that get ready on the way wait for the next round, so that calls are moved on in between. */
+/* Jobs that get ready on the way wait for the next round, so that calls are moved on in between. The answer to a refresh does not
+ * even wait for that: until it is read and kept, a token is nowhere but on the wire. */
 static void step_ready(struct validator *v)
 {
     struct job_list round;
@@ -88,6 +89,7 @@ static void step_ready(struct validator *v)
         TAILQ_REMOVE(&round, job, entry);
         TAILQ_INSERT_TAIL(&v->lists[JOB_READY], job, entry);
         job->step(job);
+        if (v->refreshing) http_run(v->parts.http, 0);
     }
 }
 
@@ -115,6 +117,7 @@ static int longest_wait(const struct validator *v, int wait_ms)
 
 int validator_run(struct validator *v, int wait_ms)
 {
+    job_refresh_replay(v);
     wake_sleepers(v);
     step_ready(v);
     report_done(v);

@@ -9,6 +9,7 @@
 #include "provider/provider.h"
 #include "store/store.h"
 #include "token/keyring.h"
+#include "token/spool.h"
 
 struct validator;
 struct validator_parts { /* borrowed */
@@ -18,6 +19,7 @@ struct validator_parts { /* borrowed */
     const struct provider_set *providers;
     const struct keyring *ring;
     struct http_client *http;
+    struct spool *spool; /* NULL: no single-use refresh token is used */
 };
 enum err_code validator_new(const struct validator_parts *parts, struct validator **v, struct err *err);
 /** validator_free(v): drops jobs under way without calling done. Free the HTTP client before: its calls point to jobs. */
@@ -28,6 +30,7 @@ struct validate_options {
     int64_t since_ms; /* with force: but a verdict of this Unix time or later is new enough; 0: none is */
     int fix;          /* put right what is stored wrongly */
     int refresh;      /* refresh when due */
+    int learn;        /* and ask for an expiry that is not known, or refresh it away, at most once a day */
     int max_retries;  /* of inconclusive calls */
     int64_t retry_delay_ms;
 };

@@ -99,25 +99,6 @@ static enum err_code fix_access(const struct writeback *w, struct patch *patch, 
     return ERR_OK;
 }
 
-static enum err_code put_refreshed(const struct writeback *w, struct patch *patch, char encrypted_print[PRINT_BYTES],
-                                   int *done, struct err *err)
-{
-    int drops_plain =
-        plain_form(w)->kind != FORM_ABSENT && (w->winner == plain_form(w) || (w->fix && may_drop_plain(w)));
-    int is_safe = 1;
-    enum err_code rc = ERR_OK;
-
-    if (drops_plain) rc = writeback_set_aside(w, loser(w), patch, &is_safe, err);
-    if (rc == ERR_OK) rc = seal_and_store(w, w->refreshed, patch, encrypted_print, err);
-    if (rc != ERR_OK) return rc;
-    if (w->refreshed_expires_at_ms) patch_set_date(patch, "expiresAt", w->refreshed_expires_at_ms);
-    /* The new token takes the place of the one that it was made from, wherever that was. */
-    if (!drops_plain || (!is_safe && w->winner != plain_form(w))) return ERR_OK;
-    patch_unset(patch, "accessToken");
-    *done = 1;
-    return ERR_OK;
-}
-
 static enum err_code put_access(const struct writeback *w, struct patch *patch, struct writeback_effect *effect,
                                 struct err *err)
 {
@@ -127,10 +108,7 @@ static enum err_code put_access(const struct writeback *w, struct patch *patch, 
     enum err_code rc = ERR_OK;
 
     memcpy(encrypted_print, encrypted->print, sizeof encrypted_print);
-    if (w->winner && w->refreshed)
-        rc = put_refreshed(w, patch, encrypted_print, &plain_gone, err);
-    else if (w->winner && w->fix)
-        rc = fix_access(w, patch, encrypted_print, &plain_gone, err);
+    if (w->winner && w->fix) rc = fix_access(w, patch, encrypted_print, &plain_gone, err);
     /* Opened the slow way and still there: the next time shall cost microseconds. */
     if (rc == ERR_OK && encrypted->kind == FORM_ENVELOPE && !secret_is_empty(&encrypted->token) &&
         !encrypted->was_fast && !strcmp(encrypted_print, encrypted->print))
@@ -209,7 +187,6 @@ static void put_health(const struct writeback *w, const char *print, struct patc
     const char *words[][2] = {{"tokenHealth.state", state_word(v->state)},
                               {"tokenHealth.reason", reason_word(v->reason)},
                               {"tokenHealth.action", action_word(v->action)}};
-    struct moment since = w->refreshed ? w->now : v->token_since;
 
     for (int i = 0; i < 3; i++) {
         const char *stored = json_string(json_member(health, words[i][0] + strlen("tokenHealth.")));
@@ -221,7 +198,7 @@ static void put_health(const struct writeback *w, const char *print, struct patc
     if (b->confirmations != v->confirmations) patch_set_int(patch, "tokenHealth.confirmations", v->confirmations);
     if (b->checked_at_ms != v->checked_at_ms) patch_set_date(patch, "tokenHealth.checkedAt", v->checked_at_ms);
     put_moment(patch, "tokenHealth.confirmedAt", "tokenHealth.confirmedClock", &b->confirmed, &v->confirmed);
-    put_moment(patch, "tokenHealth.tokenSince", "tokenHealth.tokenSinceClock", &b->token_since, &since);
+    put_moment(patch, "tokenHealth.tokenSince", "tokenHealth.tokenSinceClock", &b->token_since, &v->token_since);
     put_attempt(b, v, patch);
 }
 
@@ -240,11 +217,9 @@ enum err_code writeback_build(const struct writeback *w, struct patch *patch, st
     put_status(w, patch, effect);
     put_health(w, effect->print, patch);
     if (effect->fixed) patch_set_date(patch, "lastTokenFix", w->now.at_ms);
-    if (effect->fixed || w->refreshed || w->before->state != w->after->state)
-        patch_set_date(patch, "updatedAt", w->now.at_ms);
-    /* What somebody was told, or what cannot be had again, is on disk first. */
-    patch->loose = !effect->fixed && !w->refreshed && w->before->state == w->after->state &&
-                   w->before->reason == w->after->reason &&
+    if (effect->fixed || w->before->state != w->after->state) patch_set_date(patch, "updatedAt", w->now.at_ms);
+    /* What somebody was told is on disk first. */
+    patch->loose = !effect->fixed && w->before->state == w->after->state && w->before->reason == w->after->reason &&
                    w->before->needs_reconnection == w->after->needs_reconnection;
     return ERR_OK;
 }

@@ -21,14 +21,13 @@ struct writeback {
     const struct verdict *before; /* as it stands in the document */
     const struct verdict *after;
     const struct keyring *ring;
-    const struct secret *refreshed; /* a new access token, or NULL */
-    int64_t refreshed_expires_at_ms;
     struct moment now;
-    int fix;          /* put storage faults right */
-    int may_seal;     /* the write key is known to be the application's: plain tokens may be sealed with it */
-    int accepted;     /* the provider took the winner's token just now */
-    int drop_other;   /* … and the other form is known to be no better */
-    int uses_refresh; /* the login refreshes with a refresh token: it gets a fast envelope, too */
+    int fix;              /* put storage faults right */
+    int may_seal;         /* the write key is known to be the application's: plain tokens may be sealed with it */
+    int accepted;         /* the provider took the winner's token just now */
+    int drop_other;       /* … and the other form is known to be no better */
+    int uses_refresh;     /* the login refreshes with a refresh token: it gets a fast envelope, too … */
+    int refresh_was_slow; /* … also when that was opened the slow way just now */
 };
 /** What the patch will do once it is applied. */
 struct writeback_effect {
@@ -37,8 +36,8 @@ struct writeback_effect {
     int found;               /* FAULT_STALE_STATUS if the document contradicts the verdict that we held */
 };
 
-/** writeback_build(w, patch, effect, err): fills ${patch} (caller's, patch_fini). Costs a key derivation for each plain or refreshed
- *  token that is sealed, and one for a refresh token the first time that the account is opened the slow way. Fails: ERR_CRYPTO, ERR_NOMEM. */
+/** writeback_build(w, patch, effect, err): fills ${patch} (caller's, patch_fini). Costs a key derivation for each plain token that
+ *  is sealed, and one for a refresh token the first time that the account is opened the slow way. Fails: ERR_CRYPTO, ERR_NOMEM. */
 enum err_code writeback_build(const struct writeback *w, struct patch *patch, struct writeback_effect *effect,
                               struct err *err);
 

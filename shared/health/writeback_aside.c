@@ -78,7 +78,7 @@ static enum err_code add(const struct writeback *w, const struct form *form, con
     if (is_ciphertext(form, value)) {
         item = json_copy(value);
     } else {
-        if (!w->may_seal && !w->refreshed) return ERR_OK;
+        if (!w->may_seal) return ERR_OK;
         rc = sealed(w, form, value, &item, err);
         if (rc == ERR_BAD_INPUT) return ERR_OK; /* more bytes than an envelope takes */
         if (rc != ERR_OK) return rc;

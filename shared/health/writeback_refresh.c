@@ -109,7 +109,7 @@ static void put_fast(const struct writeback *w, struct patch *patch)
 {
     struct refresh_token t = {0};
 
-    if (w->uses_refresh && w->intake->was_slow) open_encrypted(w, &t, patch);
+    if (w->uses_refresh && (w->intake->was_slow || w->refresh_was_slow)) open_encrypted(w, &t, patch);
     refresh_token_fini(&t);
 }
 

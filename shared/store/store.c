@@ -82,22 +82,36 @@ static int keep_first(void *arg, struct account *account)
     return found->count < 2;
 }
 
+static enum err_code find_one(struct store *store, const struct account_id *forms, int count, struct account *account,
+                              struct err *err)
+{
+    struct found found = {.out = account};
+    enum err_code rc = store->backend->find_ids(store->state, forms, count, keep_first, &found, err);
+
+    if (rc == ERR_OK && found.count == 0) rc = err_set(err, ERR_NOT_FOUND, NULL, "there is no such account");
+    if (rc == ERR_OK && found.count > 1)
+        rc = err_set(err, ERR_CONFLICT, forms->text, "two accounts have this id, as different types");
+    if (rc != ERR_OK) account_fini(account);
+    return rc;
+}
+
 enum err_code store_find_account(struct store *store, const char *id_text, struct account *account, struct err *err)
 {
     struct account_id forms[3];
-    struct found found = {0};
     int count = id_forms(id_text, forms);
-    enum err_code rc;
 
     *account = (struct account){0};
-    found.out = account;
     if (count == 0) return err_set(err, ERR_BAD_INPUT, NULL, "that is no account id");
-    rc = store->backend->find_ids(store->state, forms, count, keep_first, &found, err);
-    if (rc == ERR_OK && found.count == 0) rc = err_set(err, ERR_NOT_FOUND, NULL, "there is no such account");
-    if (rc == ERR_OK && found.count > 1)
-        rc = err_set(err, ERR_CONFLICT, id_text, "two accounts have this id, as different types");
-    if (rc != ERR_OK) account_fini(account);
-    return rc;
+    return find_one(store, forms, count, account, err);
+}
+
+enum err_code store_read_account(struct store *store, const struct account_id *id, struct account *account,
+                                 struct err *err)
+{
+    const struct account_id form = *id; /* it may be the account's own */
+
+    *account = (struct account){0};
+    return find_one(store, &form, 1, account, err);
 }
 
 enum err_code store_scan(struct store *store, const char *platform, const struct account_id *after, int limit,

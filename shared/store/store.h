@@ -35,6 +35,9 @@ enum err_code store_find_workspace(struct store *store, const char *platform, co
 /** store_find_account(store, id_text, account, err): by every form of the id; any platform. ERR_NOT_FOUND; ERR_CONFLICT when two
  *  documents of different id types answer to the text. account: caller's, account_fini. */
 enum err_code store_find_account(struct store *store, const char *id_text, struct account *account, struct err *err);
+/** store_read_account(store, id, account, err): the document of exactly this id. ERR_NOT_FOUND. account: as above. */
+enum err_code store_read_account(struct store *store, const struct account_id *id, struct account *account,
+                                 struct err *err);
 /** store_scan(store, platform, after, limit, fn, arg, err): up to limit accounts with isActive ≠ false, in the order of _id
  *  (one total order over all id types), after ${after} (NULL: from the start). A page of a sweep: streams, memory bounded by the
  *  page. *last receives the last id seen (also of documents passed over), *count how many documents were seen: fewer than limit = the end. */

@@ -115,6 +115,25 @@ static void two_accounts_of_one_id_text_are_a_conflict(void **state)
     expect_find(OID_A, ERR_CONFLICT, NULL);
 }
 
+static void an_account_is_read_by_its_own_id_and_no_other_of_that_text(void **state)
+{
+    static const struct account_id ids[] = {{ID_STRING, "9"}, {ID_NUMBER, "9"}, {ID_OBJECTID, OID_A}};
+
+    (void)state;
+    put_account("\"9\"", "\"username\":\"text\"");
+    put_account("9", "\"username\":\"number\"");
+    for (int i = 0; i < 3; i++) {
+        struct account account;
+        struct err err = {0};
+        enum err_code rc = store_read_account(fx.store, &ids[i], &account, &err);
+
+        fixture_expect(rc, i < 2 ? ERR_OK : ERR_NOT_FOUND, &err, ids[i].text);
+        if (i < 2) assert_string_equal(account.username, i ? "number" : "text");
+        if (i < 2) assert_int_equal(account.id.type, ids[i].type);
+        account_fini(&account);
+    }
+}
+
 /* ---- find by workspace ---- */
 
 static void expect_workspace(const char *platform, const char *workspace, int limit, enum err_code expected,
@@ -432,6 +451,7 @@ int main(void)
         TEST(an_id_that_no_account_has_is_not_found),
         TEST(what_is_no_id_is_bad_input),
         TEST(two_accounts_of_one_id_text_are_a_conflict),
+        TEST(an_account_is_read_by_its_own_id_and_no_other_of_that_text),
         TEST(a_workspace_is_found_by_every_form_of_its_id),
         TEST(a_workspace_id_never_matches_in_part),
         TEST(a_workspace_lists_one_platform_active_or_not),

@@ -23,9 +23,10 @@ def account_id(number):
 
 
 def account(number, workspace="ws-1", **fields):
-    """A document of the application's; fields of None are left out."""
+    """A document of the application's; fields of None are left out. Its token is not due for a refresh."""
     document = {"_id": {"$oid": account_id(number)}, "workspaceId": workspace, "platform": "instagram",
-                "username": f"user{number}", "accountId": str(17841400000000000 + number)}
+                "username": f"user{number}", "accountId": str(17841400000000000 + number),
+                "expiresAt": {"$date": "2099-01-01T00:00:00.000Z"}}
     document.update(fields)
     return {k: v for k, v in document.items() if v is not None}
 

@@ -118,6 +118,7 @@ class Service:
             "provider": {"directory": f"{ROOT}/shared/providers", "override_directory": f"{self.dir}/providers",
                          "sandbox_url": sandbox_url},
             "cache": {"name": self.shm},
+            "spool": {"path": f"{self.dir}/spool/tokens.spool"},
             "responder": {"listen": f"unix:{self.socket}", "workers": workers, "keys_file": f"{self.dir}/api-keys.json"},
             "monitor": {"check_interval": "30m"},
             "app.instagram": {"id": "1234567890", "secret": "instagram-app-secret-for-tests"},

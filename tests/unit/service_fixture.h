@@ -36,10 +36,10 @@ static inline void service_fixture_open(struct service_fixture *f, const char *s
     fprintf(conf,
             "[store]\nuri = %s\ntimeout = 500ms\n[encryption]\nkey = " FIXTURE_KEY "\nglobal_salt = " FIXTURE_SALT
             "\nkdf_iterations = %d\n[provider]\ndirectory = shared/providers\noverride_directory = %s\n"
-            "sandbox_url = http://127.0.0.1:%d\nconnect_timeout = 3s\ntimeout = %dms\n[cache]\nname = %s\nentries = "
-            "1024\n%s",
-            f->store.uri, FIXTURE_KDF, f->store.dir, f->provider.port, service_fixture_timeout_ms, f->cache_name,
-            settings);
+            "sandbox_url = http://127.0.0.1:%d\nconnect_timeout = 3s\ntimeout = %dms\n[spool]\npath = "
+            "%s/spool/tokens.spool\n[cache]\nname = %s\nentries = 1024\n%s",
+            f->store.uri, FIXTURE_KDF, f->store.dir, f->provider.port, service_fixture_timeout_ms, f->store.dir,
+            f->cache_name, settings);
     fclose(conf);
     if (config_load(f->conf, &f->cfg, &err) != ERR_OK) fail_msg("config_load: %s: %s", err.place, err.text);
     unlink(f->conf);
@@ -53,6 +53,10 @@ static inline void service_fixture_close(struct service_fixture *f)
     config_free(f->cfg);
     cache_unlink(f->cache_name, NULL);
     double_stop(&f->provider);
+    snprintf(f->conf, sizeof f->conf, "%s/spool/tokens.spool", f->store.dir);
+    unlink(f->conf);
+    snprintf(f->conf, sizeof f->conf, "%s/spool", f->store.dir);
+    rmdir(f->conf);
     store_fixture_close(&f->store);
 }
 

@@ -74,76 +74,87 @@ static const struct row {
     uint64_t boot;                         /* where that was */
     enum refresh_step step;
     const char *why;
+    int64_t refreshed; /* how long ago, here */
 } rows[] = {
-    {"before its window", &instagram, 0, 15 * DAY, 0, 0, 0, 0, 0, 0, REFRESH_NOT_DUE, ""},
-    {"behind its window's end", &instagram, 0, 3 * DAY, 0, 0, 0, 0, 0, 0, REFRESH_GO, ""},
-    {"expired by its date, and accepted", &instagram, 0, -DAY, 0, 0, 0, 0, 0, 0, REFRESH_GO, ""},
-    {"a token that cannot be refreshed", &none, 0, HOUR, 0, 0, 0, 0, 0, 0, REFRESH_NOT_DUE, ""},
-    {"refused, and extended only while alive", &instagram, REFUSED, 3 * DAY, 0, 0, 0, 0, 0, 0, REFRESH_NOT_DUE, ""},
-    {"refused, with a refresh token, long before its date", &x, REFUSED, 110 * MINUTE, 0, 0, 0, 0, 0, 0, REFRESH_GO,
-     ""},
+    {"before its window", &instagram, 0, 15 * DAY, 0, 0, 0, 0, 0, 0, REFRESH_NOT_DUE, "", 0},
+    {"behind its window's end", &instagram, 0, 3 * DAY, 0, 0, 0, 0, 0, 0, REFRESH_GO, "", 0},
+    {"expired by its date, and accepted", &instagram, 0, -DAY, 0, 0, 0, 0, 0, 0, REFRESH_GO, "", 0},
+    {"a token that cannot be refreshed", &none, 0, HOUR, 0, 0, 0, 0, 0, 0, REFRESH_NOT_DUE, "", 0},
+    {"refused, and extended only while alive", &instagram, REFUSED, 3 * DAY, 0, 0, 0, 0, 0, 0, REFRESH_NOT_DUE, "", 0},
+    {"refused, with a refresh token, long before its date", &x, REFUSED, 110 * MINUTE, 0, 0, 0, 0, 0, 0, REFRESH_GO, "",
+     0},
 
-    {"a day old but a minute", &instagram, 0, 2 * DAY, 0, 0, 0, 0, DAY - MINUTE, here, REFRESH_WAIT, "too_young"},
-    {"a day old", &instagram, 0, 2 * DAY, 0, 0, 0, 0, DAY, here, REFRESH_GO, ""},
+    {"a day old but a minute", &instagram, 0, 2 * DAY, 0, 0, 0, 0, DAY - MINUTE, here, REFRESH_WAIT, "too_young", 0},
+    {"a day old", &instagram, 0, 2 * DAY, 0, 0, 0, 0, DAY, here, REFRESH_GO, "", 0},
     {"a day old by another host's clock", &instagram, 0, 2 * DAY, 0, 0, 0, 0, DAY + 5 * MINUTE, there, REFRESH_WAIT,
-     "too_young"},
+     "too_young", 0},
     {"a day and the clocks' difference old by another host's clock", &instagram, 0, 2 * DAY, 0, 0, 0, 0,
-     DAY + 10 * MINUTE, there, REFRESH_GO, ""},
+     DAY + 10 * MINUTE, there, REFRESH_GO, "", 0},
 
-    {"expiry unknown, never asked for", &instagram, 0, 0, 0, 0, 0, 0, 0, 0, REFRESH_GO, ""},
-    {"expiry unknown, can be asked for", &instagram, LEARNS, 0, 0, 0, 0, 0, 0, 0, REFRESH_INTROSPECT, ""},
-    {"expiry known, could be asked for", &instagram, LEARNS, 2 * DAY, 0, 0, 0, 0, 0, 0, REFRESH_GO, ""},
-    {"expiry unknown, asked for today", &instagram, 0, 0, 0, 0, 0, DAY - MINUTE, 0, here, REFRESH_NOT_DUE, ""},
-    {"expiry unknown, asked for yesterday", &instagram, LEARNS, 0, 0, 0, 0, DAY, 0, here, REFRESH_INTROSPECT, ""},
-    {"expiry unknown, and too young", &instagram, 0, 0, 0, 0, 0, 0, HOUR, here, REFRESH_WAIT, "too_young"},
-    {"expiry unknown, learnt today, but refused", &x, REFUSED, 0, 0, 0, 0, HOUR, 0, here, REFRESH_GO, ""},
+    {"expiry unknown, never asked for", &instagram, 0, 0, 0, 0, 0, 0, 0, 0, REFRESH_GO, "", 0},
+    {"expiry unknown, can be asked for", &instagram, LEARNS, 0, 0, 0, 0, 0, 0, 0, REFRESH_INTROSPECT, "", 0},
+    {"expiry known, could be asked for", &instagram, LEARNS, 2 * DAY, 0, 0, 0, 0, 0, 0, REFRESH_GO, "", 0},
+    {"expiry unknown, asked for today", &instagram, 0, 0, 0, 0, 0, DAY - MINUTE, 0, here, REFRESH_NOT_DUE, "", 0},
+    {"expiry unknown, asked for yesterday", &instagram, LEARNS, 0, 0, 0, 0, DAY, 0, here, REFRESH_INTROSPECT, "", 0},
+    {"expiry unknown, and too young", &instagram, 0, 0, 0, 0, 0, 0, HOUR, here, REFRESH_WAIT, "too_young", 0},
+    {"expiry unknown, learnt today, but refused", &x, REFUSED, 0, 0, 0, 0, HOUR, 0, here, REFRESH_GO, "", 0},
 
-    {"failed 11 minutes ago", &instagram, 0, 2 * DAY, 1, 11 * MINUTE, 0, 0, 0, here, REFRESH_WAIT, "back_off"},
-    {"failed 19 minutes ago", &instagram, 0, 2 * DAY, 1, 19 * MINUTE, 0, 0, 0, here, REFRESH_GO, ""},
+    {"failed 11 minutes ago", &instagram, 0, 2 * DAY, 1, 11 * MINUTE, 0, 0, 0, here, REFRESH_WAIT, "back_off", 0},
+    {"failed 19 minutes ago", &instagram, 0, 2 * DAY, 1, 19 * MINUTE, 0, 0, 0, here, REFRESH_GO, "", 0},
     {"failed 19 minutes ago by another host's clock", &instagram, 0, 2 * DAY, 1, 19 * MINUTE, 0, 0, 0, there,
-     REFRESH_WAIT, "back_off"},
-    {"failed twice, 47 minutes ago", &instagram, 0, 2 * DAY, 2, 47 * MINUTE, 0, 0, 0, here, REFRESH_WAIT, "back_off"},
-    {"failed twice, 73 minutes ago", &instagram, 0, 2 * DAY, 2, 73 * MINUTE, 0, 0, 0, here, REFRESH_GO, ""},
-    {"failed often, 4 hours ago", &instagram, 0, 2 * DAY, 9, 4 * HOUR, 0, 0, 0, here, REFRESH_WAIT, "back_off"},
-    {"failed often, 7 hours 15 ago", &instagram, 0, 2 * DAY, 9, 7 * HOUR + 15 * MINUTE, 0, 0, 0, here, REFRESH_GO, ""},
-    {"failed in a future that clocks cannot explain", &instagram, 0, 2 * DAY, 2, -HOUR, 0, 0, 0, there, REFRESH_GO, ""},
+     REFRESH_WAIT, "back_off", 0},
+    {"failed twice, 47 minutes ago", &instagram, 0, 2 * DAY, 2, 47 * MINUTE, 0, 0, 0, here, REFRESH_WAIT, "back_off",
+     0},
+    {"failed twice, 73 minutes ago", &instagram, 0, 2 * DAY, 2, 73 * MINUTE, 0, 0, 0, here, REFRESH_GO, "", 0},
+    {"failed often, 4 hours ago", &instagram, 0, 2 * DAY, 9, 4 * HOUR, 0, 0, 0, here, REFRESH_WAIT, "back_off", 0},
+    {"failed often, 7 hours 15 ago", &instagram, 0, 2 * DAY, 9, 7 * HOUR + 15 * MINUTE, 0, 0, 0, here, REFRESH_GO, "",
+     0},
+    {"failed in a future that clocks cannot explain", &instagram, 0, 2 * DAY, 2, -HOUR, 0, 0, 0, there, REFRESH_GO, "",
+     0},
     {"failed often, refused: nothing works until it does", &x, REFUSED, HOUR, 9, 19 * MINUTE, 0, 0, 0, here, REFRESH_GO,
-     ""},
+     "", 0},
     {"failed often, refused, 11 minutes ago", &x, REFUSED, HOUR, 9, 11 * MINUTE, 0, 0, 0, here, REFRESH_WAIT,
-     "back_off"},
+     "back_off", 0},
     {"called dead once, refused, 59 seconds ago", &x, REFUSED | DEAD, HOUR, 1, 59 * SECOND, 0, 0, 0, here, REFRESH_WAIT,
-     "back_off"},
+     "back_off", 0},
     {"called dead once, refused, a minute ago: to be confirmed", &x, REFUSED | DEAD, HOUR, 1, MINUTE, 0, 0, 0, here,
-     REFRESH_GO, ""},
+     REFRESH_GO, "", 0},
     {"called dead twice, refused, 47 minutes ago", &x, REFUSED | DEAD, HOUR, 2, 47 * MINUTE, 0, 0, 0, here,
-     REFRESH_WAIT, "back_off"},
+     REFRESH_WAIT, "back_off", 0},
     {"called dead once, the access token lives", &x, DEAD, 30 * MINUTE, 1, 2 * MINUTE, 0, 0, 0, here, REFRESH_WAIT,
-     "back_off"},
+     "back_off", 0},
+
+    {"we got it 14 minutes ago, and it is refused", &x, REFUSED, HOUR, 0, 0, 0, 0, 0, here, REFRESH_WAIT,
+     "just_refreshed", 14 * MINUTE},
+    {"we got it a quarter of an hour ago, and it is refused", &x, REFUSED, HOUR, 0, 0, 0, 0, 0, here, REFRESH_GO, "",
+     15 * MINUTE},
+    {"we got it a minute ago, and it expires soon", &x, 0, MINUTE, 0, 0, 0, 0, 0, here, REFRESH_WAIT, "just_refreshed",
+     MINUTE},
 
     {"perhaps used, the access token lives for 6 minutes", &x, UNSURE, 6 * MINUTE, 1, DAY, 0, 0, 0, here, REFRESH_WAIT,
-     "unsure"},
+     "unsure", 0},
     {"perhaps used, the access token lives for 4 minutes", &x, UNSURE, 4 * MINUTE, 1, DAY, 0, 0, 0, here, REFRESH_GO,
-     ""},
+     "", 0},
     {"perhaps used, the access token lives, nobody knows how long", &x, UNSURE, 0, 1, DAY, 0, 0, 0, here, REFRESH_WAIT,
-     "unsure"},
-    {"perhaps used, refused", &x, UNSURE | REFUSED, HOUR, 1, DAY, 0, 0, 0, here, REFRESH_GO, ""},
+     "unsure", 0},
+    {"perhaps used, refused", &x, UNSURE | REFUSED, HOUR, 1, DAY, 0, 0, 0, here, REFRESH_GO, "", 0},
     {"perhaps used, refused, failed 11 minutes ago", &x, UNSURE | REFUSED, HOUR, 1, 11 * MINUTE, 0, 0, 0, here,
-     REFRESH_WAIT, "back_off"},
-    {"perhaps used, but not single-use", &google, UNSURE, 8 * MINUTE, 1, DAY, 0, 0, 0, here, REFRESH_GO, ""},
+     REFRESH_WAIT, "back_off", 0},
+    {"perhaps used, but not single-use", &google, UNSURE, 8 * MINUTE, 1, DAY, 0, 0, 0, here, REFRESH_GO, "", 0},
 
-    {"somebody holds the lease", &x, 0, 30 * MINUTE, 0, 0, 59 * SECOND, 0, 0, here, REFRESH_WAIT, "leased"},
-    {"somebody holds the lease, refused", &x, REFUSED, HOUR, 0, 0, 59 * SECOND, 0, 0, here, REFRESH_WAIT, "leased"},
+    {"somebody holds the lease", &x, 0, 30 * MINUTE, 0, 0, 59 * SECOND, 0, 0, here, REFRESH_WAIT, "leased", 0},
+    {"somebody holds the lease, refused", &x, REFUSED, HOUR, 0, 0, 59 * SECOND, 0, 0, here, REFRESH_WAIT, "leased", 0},
     {"a lease that was not given back: it may have been used", &x, 0, 30 * MINUTE, 0, 0, MINUTE, 0, 0, here,
-     REFRESH_WAIT, "unsure"},
-    {"a lease that was not given back, refused", &x, REFUSED, HOUR, 0, 0, MINUTE, 0, 0, here, REFRESH_GO, ""},
+     REFRESH_WAIT, "unsure", 0},
+    {"a lease that was not given back, refused", &x, REFUSED, HOUR, 0, 0, MINUTE, 0, 0, here, REFRESH_GO, "", 0},
     {"a lease that was not given back, not single-use", &google, 0, 8 * MINUTE, 0, 0, MINUTE, 0, 0, here, REFRESH_GO,
-     ""},
+     "", 0},
     {"a lease that was not given back, extended while alive", &instagram, 0, 2 * DAY, 0, 0, MINUTE, 0, 0, here,
-     REFRESH_GO, ""},
+     REFRESH_GO, "", 0},
     {"another host's lease, over by its clock only", &google, 0, 8 * MINUTE, 0, 0, 10 * MINUTE, 0, 0, there,
-     REFRESH_WAIT, "leased"},
+     REFRESH_WAIT, "leased", 0},
     {"another host's lease, over whatever its clock says", &google, 0, 8 * MINUTE, 0, 0, 11 * MINUTE, 0, 0, there,
-     REFRESH_GO, ""},
+     REFRESH_GO, "", 0},
 };
 
 static struct moment ago(const struct row *r, int64_t ms)
@@ -158,6 +169,7 @@ static struct refresh_state state_of(const struct row *r)
     if (r->how & UNSURE) s.standing = REFRESH_UNSURE;
     if (r->how & DEAD) s.standing = REFRESH_DEAD;
     s.leased = ago(r, r->leased);
+    if (r->refreshed) s.refreshed = at(here, -r->refreshed);
     if (r->leased) strcpy(s.lease, "0123456789abcdef");
     return s;
 }
@@ -342,6 +354,7 @@ static void what_is_kept_is_read_again(void **state)
                               .reason = REASON_TIMEOUT,
                               .rule = "network",
                               .learnt = at(there, -HOUR),
+                              .refreshed = at(here, -DAY),
                               .lease = "0123",
                               .leased = at(here, -MINUTE)},
                          read = stored_and_read(&s, "p1");
@@ -354,6 +367,7 @@ static void what_is_kept_is_read_again(void **state)
     assert_int_equal(read.reason, REASON_TIMEOUT);
     assert_string_equal(read.rule, "network");
     assert_memory_equal(&read.learnt, &s.learnt, sizeof s.learnt);
+    assert_memory_equal(&read.refreshed, &s.refreshed, sizeof s.refreshed);
     assert_string_equal(read.lease, "0123");
     assert_memory_equal(&read.leased, &s.leased, sizeof s.leased);
 }

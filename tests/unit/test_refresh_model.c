@@ -205,7 +205,7 @@ static void end_call(struct world *w)
         if (w->policy->rotates || w->policy->model == REFRESH_EXTEND) begin_token(w, host);
         w->failed = -1;
         w->refusals = 0;
-        store_state(w, &(struct refresh_state){0});
+        store_state(w, &(struct refresh_state){.refreshed = now});
         return;
     }
     if (strcmp(s.lease, w->call.lease) != 0) return; /* taken over: nothing of ours to write */

@@ -68,14 +68,6 @@ static const struct row rows[] = {
     {"undecryptable with stale words",
      "{\"encryptedAccessToken\":{\"$other\":\"" TOKEN_ONE "\"},\"tokenStatus\":\"valid\"}", NONE, REASON_UNDECRYPTABLE,
      ALL, NULL, GONE, 0, NULL},
-    {"a refreshed token takes the envelope's place", "{" E_ONE "," COMPANIONS "}", E, REASON_OK, ALL | NEW_TOKEN,
-     TOKEN_NEW, GONE, 0, "valid"},
-    {"a refreshed token, fixing off, other token beside", "{" E_ONE "," P_TWO "," COMPANIONS "}", E, REASON_OK,
-     DROP | NEW_TOKEN, TOKEN_NEW, SAME, 0, "valid"},
-    {"a refreshed token made from a plain one, fixing off", "{" P_TWO "}", P, REASON_OK, SEAL | DROP | NEW_TOKEN,
-     TOKEN_NEW, GONE, FAULT_PLAIN_AT_REST, "valid"},
-    {"a refreshed token, fixing on, other token beside", "{" E_ONE "," P_TWO "," COMPANIONS "}", E, REASON_OK,
-     ALL | NEW_TOKEN, TOKEN_NEW, GONE, FAULT_PLAIN_AT_REST, "valid"},
 };
 
 static void expect_field(const char *name, const struct json *now, const struct json *before, const char *field,

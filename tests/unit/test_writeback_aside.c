@@ -18,7 +18,6 @@ static const struct aside_row {
     {"an envelope whose kdf is over the limit", "{\"encryptedAccessToken\":{\"$other\":\"" TOKEN_ONE "\"}," P_TWO "}",
      P, ALL, AS_IS, GONE, 1, NULL, 2500000},
     {"another token that nobody was asked about", "{" E_ONE "," P_TWO "}", E, ALL, SEALED, GONE, 1, TOKEN_TWO, 0},
-    {"the same, refreshed", "{" E_ONE "," P_TWO "}", E, ALL | NEW_TOKEN, SEALED, GONE, 1, TOKEN_TWO, 0},
     {"another token, the key may be wrong", "{" E_ONE "," P_TWO "}", E, FIX | DROP, NOT, SAME, 0, NULL, 0},
     {"another envelope in accessToken", "{" E_ONE ",\"accessToken\":{\"$seal\":\"" TOKEN_TWO "\"}}", E, ALL, AS_IS,
      GONE, 1, NULL, 0},
@@ -34,8 +33,6 @@ static const struct aside_row {
      0},
     {"the list is full, the plain one works", "{" E_ONE "," P_TWO ",\"tokenHealth\":{\"setAside\":[1,2,3,4]}}", P, ALL,
      NOT, SAME, 4, NULL, 0},
-    {"the list is full, refreshed", "{" E_ONE "," P_TWO ",\"tokenHealth\":{\"setAside\":[1,2,3,4]}}", E,
-     ALL | NEW_TOKEN, NOT, SAME, 4, NULL, 0},
 };
 
 static void check_aside(const struct aside_row *r)

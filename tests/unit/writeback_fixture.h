@@ -8,7 +8,7 @@
 #define E_ONE "\"encryptedAccessToken\":{\"$seal\":\"" TOKEN_ONE "\"}"
 #define P_TWO "\"accessToken\":\"" TOKEN_TWO "\""
 enum { NONE = -1, E = FIELD_ENCRYPTED, P = FIELD_PLAIN };
-enum { FIX = 1, SEAL = 2, DROP = 4, NEW_TOKEN = 8, USES_REFRESH = 16, ALL = FIX | SEAL | DROP };
+enum { FIX = 1, SEAL = 2, DROP = 4, USES_REFRESH = 8, ALL = FIX | SEAL | DROP };
 enum { GONE, SAME, MOVED /* what another field held is in it now */ };
 static const int64_t noon = INT64_C(1800000000000);
 
@@ -27,7 +27,6 @@ struct written {
     struct account account;
     struct intake intake;
     struct verdict before, after;
-    struct secret fresh;
     struct patch patch;
     struct writeback_effect effect;
 };
@@ -57,11 +56,6 @@ static inline void build(struct account account, const struct row *row, struct w
     job.drop_other = (row->how & DROP) != 0;
     job.uses_refresh = (row->how & USES_REFRESH) != 0;
     job.accepted = reason_class(row->reason) == CLASS_ACCEPTED;
-    if (row->how & NEW_TOKEN) {
-        w->fresh = fixture_secret(TOKEN_NEW);
-        job.refreshed = &w->fresh;
-        job.refreshed_expires_at_ms = noon + 1000;
-    }
     verdict_decide(&w->before, &obs, &job.now,
                    &(struct verdict_settings){.confirmations = 2, .confirm_interval_ms = 60000}, &w->after);
     if (writeback_build(&job, &w->patch, &w->effect, &err) != ERR_OK) fail_msg("%s: %s", row->name, err.text);
@@ -72,7 +66,6 @@ static inline void build(struct account account, const struct row *row, struct w
 static inline void written_fini(struct written *w)
 {
     patch_fini(&w->patch);
-    secret_free(&w->fresh);
     intake_fini(&w->intake);
     account_fini(&w->account);
 }
