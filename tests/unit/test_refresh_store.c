@@ -321,7 +321,7 @@ static void putting_them_twice_is_as_once(void **state)
     struct refresh_record record = record_of(&rows[0]);
     struct refresh_tokens tokens = tokens_of(&rows[0]);
     enum refresh_put what;
-    struct json *once, *twice;
+    struct json *once = NULL, *twice;
 
     (void)state;
     put(rows[0].before);
