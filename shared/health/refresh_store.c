@@ -122,6 +122,13 @@ static void let_go(struct put *p)
     intake_fini(&p->refresh);
 }
 
+static int is_readable(const struct intake *in)
+{
+    for (int i = 0; i < FIELD_COUNT; i++)
+        if (in->forms[i].is_shut || in->forms[i].kind == FORM_DAMAGED) return 0;
+    return 1;
+}
+
 /* Whose tokens are stored? */
 static enum err_code compare(const struct put *p, int *is_ours, enum refresh_put *what, struct err *err)
 {
@@ -132,7 +139,7 @@ static enum err_code compare(const struct put *p, int *is_ours, enum refresh_put
     if (holds(&p->access, p->new_access)) return ERR_OK;
     *is_ours = holds(asked, p->record->used);
     *what = *is_ours ? REFRESH_PUT_STORED : REFRESH_PUT_THEIRS;
-    if (*is_ours || intake_reason(asked) != REASON_UNDECRYPTABLE) return ERR_OK;
+    if (*is_ours || is_readable(asked)) return ERR_OK;
     return err_set(err, ERR_UNDECRYPTABLE, p->account->id.text, "what is stored does not open: %s", asked->why);
 }
 
