@@ -154,10 +154,12 @@ static void go_on(struct job *job)
     job_then(job, job_ask_next);
 }
 
-/* As long as a job can take: two forms and a refresh, each call to its time-out. */
+/* As long as a job can take: two forms at each login and a refresh, each call to its time-out. */
 static int64_t longest_ms(const struct job *job)
 {
-    return job->v->parts.cfg->provider_timeout_ms * (job->options.max_retries + 3) +
+    const int64_t calls = FIELD_COUNT * (int64_t)provider_login_count(job->provider) + 1;
+
+    return job->v->parts.cfg->provider_timeout_ms * (job->options.max_retries + calls) +
            job->options.retry_delay_ms * job->options.max_retries + 1000;
 }
 

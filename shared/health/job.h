@@ -35,10 +35,10 @@ struct validator {
     int64_t replay_mono_ms;              /* … then */
 };
 
-/** A form of the token that the provider was asked about, and what it said. */
+/** A form of the token, a login of the provider that was asked about it, and what it said. */
 struct verdict_of_form {
     struct form *form;
-    const struct login *login;
+    const struct login *login, *first; /* that was asked; that was asked first about this form */
     struct finding finding;
 };
 
@@ -114,7 +114,7 @@ const char *job_prefix(const struct job *job, char out[JOB_PREFIX_BYTES]);
 
 /** job_start(job): the first step, also of a job that starts again. */
 void job_start(struct job *job);
-/** job_ask_next(job): the step that asks the provider about the next stored form that gives a token. */
+/** job_ask_next(job): the step that asks the next login about the form, else the first one about the next stored form that gives a token. */
 void job_ask_next(struct job *job);
 /** job_conclude(job): what the provider said of job->asked is final: decide. */
 void job_conclude(struct job *job);

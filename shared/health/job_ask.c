@@ -75,9 +75,12 @@ void job_conclude(struct job *job)
     /* The good token may be the one that our keys do not open: that is not the user's to mend. */
     if (class == CLASS_DEFINITIVE && is_shut(&job->intake)) observe(job, REASON_UNDECRYPTABLE, "stored", &obs);
     if (class == CLASS_DEFINITIVE && obs.reason == f->reason) job_conclude_refused(job, &obs);
-    if (class == CLASS_ACCEPTED)
+    if (class == CLASS_ACCEPTED) {
         obs.expiring = job->options.refresh && refresh_is_late(login_refresh(job->asked.login),
                                                                job->account.expires_at_ms, job->provider_now_ms);
+        if (job->asked.login != provider_login(job->provider, &job->asked.form->token))
+            obs.login = login_name(job->asked.login);
+    }
     job_decide(job, &obs);
 }
 
@@ -109,6 +112,14 @@ static int rank(const struct verdict_of_form *v)
     return 1;
 }
 
+/* Of two logins that refuse one token, one that says why knows it; "no token of mine" says less. */
+static int is_better(const struct verdict_of_form *one, const struct verdict_of_form *other)
+{
+    if (rank(one) != rank(other)) return rank(one) > rank(other);
+    return one->form && one->form == other->form && other->finding.reason == REASON_INVALID_TOKEN &&
+           one->finding.reason != REASON_INVALID_TOKEN;
+}
+
 static void swap_best(struct job *job)
 {
     struct verdict_of_form better = job->best;
@@ -117,10 +128,10 @@ static void swap_best(struct job *job)
     job->asked = better;
 }
 
-/* Two forms, two answers: the better one counts; of equal ones the first. */
+/* Of several answers the better one counts; of equal ones the first. */
 static void choose(struct job *job)
 {
-    if (rank(&job->best) >= rank(&job->asked)) swap_best(job);
+    if (job->best.form && !is_better(&job->asked, &job->best)) swap_best(job);
     if (!job_refresh(job)) job_conclude(job);
 }
 
@@ -188,22 +199,54 @@ static void ask(struct job *job)
     settle_for_less(job);
 }
 
-/* A form that was not refused with certainty ends the search; so the one asked before was, or lacks a permission. */
-void job_ask_next(struct job *job)
+/* Where the prefix does not tell, the login that took the account's token before comes first. */
+static const struct login *likely_login(const struct job *job, const struct form *form)
+{
+    const struct login *login = provider_login_named(job->provider, &form->token);
+
+    if (!login) login = provider_login_find(job->provider, job->before.login);
+    return login ? login : provider_login(job->provider, &form->token);
+}
+
+/* A token is unreadable to all hosts but its own, and a prefix that nobody knows does not say which that is. */
+static int next_login(const struct job *job, struct verdict_of_form *next)
+{
+    const struct verdict_of_form *asked = &job->asked;
+
+    if (!asked->form || asked->finding.reason != REASON_INVALID_TOKEN) return 0;
+    if (provider_login_named(job->provider, &asked->form->token)) return 0;
+    *next = (struct verdict_of_form){.form = asked->form, .first = asked->first};
+    next->login = provider_login_after(job->provider, asked->first, asked->login);
+    return next->login != NULL;
+}
+
+static int next_form(struct job *job, struct verdict_of_form *next)
 {
     struct form *form = intake_next(&job->account, job->v->parts.ring, &job->intake);
 
+    if (!form) return 0;
+    *next = (struct verdict_of_form){.form = form, .login = likely_login(job, form)};
+    next->first = next->login;
+    return 1;
+}
+
+/* A form that was not refused with certainty ends the search; so the one asked before was, or lacks a permission. */
+void job_ask_next(struct job *job)
+{
+    struct verdict_of_form next;
+    int has_next = next_login(job, &next) || next_form(job, &next);
+
     if (job->intake.has_opened) key_trust_prove(&job->v->trust);
-    if (!form && !job->asked.form) {
+    if (!has_next && !job->asked.form) {
         job_decide_unasked(job, intake_reason(&job->intake), "stored");
-    } else if (!form) {
+    } else if (!has_next) {
         choose(job);
     } else if (job->asked.form && job->v->hurry) {
         job_give_up(job);
     } else {
-        if (rank(&job->best) < rank(&job->asked)) swap_best(job);
+        if (is_better(&job->asked, &job->best)) swap_best(job);
         finding_fini(&job->asked.finding);
-        job->asked = (struct verdict_of_form){.form = form, .login = provider_login(job->provider, &form->token)};
+        job->asked = next;
         ask(job);
     }
 }

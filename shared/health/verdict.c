@@ -139,6 +139,7 @@ static void accept(struct verdict *v, const struct observation *obs, const struc
         v->state = STATE_EXPIRING;
         v->action = ACTION_REFRESH;
     }
+    put_text(v->login, sizeof v->login, obs->login);
     restart_count(v);
     v->needs_reconnection = 0;
 }
@@ -262,6 +263,7 @@ void verdict_parse(const struct json *health, struct verdict *v)
     *v = (struct verdict){.action = ACTION_WAIT};
     if (json_type(health) != JSON_OBJECT) return;
     text_at(health, "print", v->print, sizeof v->print);
+    text_at(health, "login", v->login, sizeof v->login);
     v->token_since = moment_find(health, "tokenSince", "tokenSinceClock");
     parse_decision(health, v);
     v->attempt_reason = reason_at(health, "lastAttempt.reason");

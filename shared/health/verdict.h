@@ -74,6 +74,7 @@ struct verdict {
     char attempt_rule[RULE_NAME_BYTES];
     int64_t attempted_at_ms;
     char print[48]; /* fingerprint of the stored token that was judged; "" nothing was stored, or not known */
+    char login[LIMIT_PLATFORM_BYTES]; /* that took this token, when the token's prefix does not say so; "" */
     struct moment token_since; /* when this token was first seen in place of another; never: it was there before us */
 };
 
@@ -82,8 +83,10 @@ struct observation {
     enum reason reason;
     const char *rule;  /* may be "" or NULL */
     const char *print; /* fingerprint of what is stored; "" or NULL if nothing is */
-    int expiring;      /* accepted, inside the refresh window, and refreshing does not work */
-    int disconnected;  /* isActive is false: nothing was asked */
+    const char
+        *login;   /* accepted by this one, which the prefix does not name; NULL: the one that is asked first anyway */
+    int expiring; /* accepted, inside the refresh window, and refreshing does not work */
+    int disconnected; /* isActive is false: nothing was asked */
 };
 
 /** verdict_decide(old, obs, now, settings, out): out may be old. old->needs_reconnection is the document's

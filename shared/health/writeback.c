@@ -195,6 +195,7 @@ static void put_health(const struct writeback *w, const char *print, struct patc
     }
     put_text(patch, "tokenHealth.rule", b->rule, v->rule);
     put_text(patch, "tokenHealth.print", b->print, print);
+    if (strcmp(b->login, v->login) != 0) patch_set_string(patch, "tokenHealth.login", v->login[0] ? v->login : NULL);
     if (b->confirmations != v->confirmations) patch_set_int(patch, "tokenHealth.confirmations", v->confirmations);
     if (b->checked_at_ms != v->checked_at_ms) patch_set_date(patch, "tokenHealth.checkedAt", v->checked_at_ms);
     put_moment(patch, "tokenHealth.confirmedAt", "tokenHealth.confirmedClock", &b->confirmed, &v->confirmed);

@@ -166,10 +166,10 @@ static size_t prefix_len(const struct login *l, const char *token)
     return longest;
 }
 
-const struct login *provider_login(const struct provider *p, const struct secret *token)
+const struct login *provider_login_named(const struct provider *p, const struct secret *token)
 {
     const char *text = token ? (const char *)secret_bytes(token) : NULL;
-    const struct login *best = p->default_login;
+    const struct login *best = NULL;
     size_t longest = 0;
     for (size_t i = 0; text && i < p->login_count; i++) {
         size_t len = prefix_len(&p->logins[i], text);
@@ -179,6 +179,25 @@ const struct login *provider_login(const struct provider *p, const struct secret
         }
     }
     return best;
+}
+
+const struct login *provider_login(const struct provider *p, const struct secret *token)
+{
+    const struct login *named = provider_login_named(p, token);
+    return named ? named : p->default_login;
+}
+
+const struct login *provider_login_after(const struct provider *p, const struct login *first, const struct login *l)
+{
+    for (size_t i = l == first ? 0 : (size_t)(l - p->logins) + 1; i < p->login_count; i++) {
+        if (&p->logins[i] != first) return &p->logins[i];
+    }
+    return NULL;
+}
+
+size_t provider_login_count(const struct provider *p)
+{
+    return p->login_count;
 }
 
 const struct login *provider_login_find(const struct provider *p, const char *name)

@@ -37,6 +37,12 @@ const char *provider_platform(const struct provider *p);
 
 /** provider_login(p, token): the login whose prefix the token has, else the file's default. Never NULL. */
 const struct login *provider_login(const struct provider *p, const struct secret *token);
+/** provider_login_named(p, token): the login whose prefix the token has; NULL: none, so that the default is no more than a guess. */
+const struct login *provider_login_named(const struct provider *p, const struct secret *token);
+/** provider_login_after(p, first, l): when ${first} was asked first and ${l} last, the login to ask next: the others in the file's
+ *  order; NULL: all were. provider_login_count(p): how many there are. */
+const struct login *provider_login_after(const struct provider *p, const struct login *first, const struct login *l);
+size_t provider_login_count(const struct provider *p);
 const struct login *provider_login_find(const struct provider *p, const char *name); /* NULL if none */
 const char *login_name(const struct login *l);
 const char *login_host(const struct login *l);
