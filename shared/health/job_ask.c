@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "health/job.h"
 #include "health/refresh.h"
+#include "token/crypto.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ enum err_code job_request(struct job *job, enum request_kind kind, const struct 
 {
     const struct validator_parts *parts = &job->v->parts;
     const struct config_app *app = config_app_find(parts->cfg, login_app(job->asked.login));
+    struct secret proof = {0};
     struct request_input in = {
         .access_token = &job->asked.form->token,
         .refresh_token = refresh_token,
@@ -30,7 +32,15 @@ enum err_code job_request(struct job *job, enum request_kind kind, const struct 
         .sandbox_url = parts->cfg->sandbox_url,
     };
 
-    return login_build_request(job->asked.login, kind, &in, req, err);
+    enum err_code rc = ERR_OK;
+
+    if (app && !secret_is_empty(&app->secret)) {
+        rc = crypto_hmac_hex(&app->secret, in.access_token, &proof, err);
+        in.app_secret_proof = &proof;
+    }
+    if (rc == ERR_OK) rc = login_build_request(job->asked.login, kind, &in, req, err);
+    secret_free(&proof);
+    return rc;
 }
 
 enum err_code job_send(struct job *job, const struct http_request *req, http_done_fn *done, struct err *err)

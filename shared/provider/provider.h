@@ -69,6 +69,8 @@ struct request_input {
     const struct secret *refresh_token;
     const char *app_id;
     const struct secret *app_secret;
+    const struct secret *
+        app_secret_proof; /* HMAC-SHA256 of the access token under the secret, lowercase hex; NULL or empty: left out */
     const char *sandbox_url; /* NULL or "": the real host */
 };
 /** login_has_request(l, kind). */

@@ -6,6 +6,9 @@
 #include "provider/provider.h"
 #include "provider/reader.h"
 
+/* A parameter with this value is left out where there is no proof. */
+#define PROOF_PLACE_HOLDER "{app_secret_proof}"
+
 /* A path is dotted text ("error.code"). A choice of paths is one path or an array of them: the first that holds
  * something but null counts. A test is a literal, an object ({"from","to"}, {"contains"}, {"exists"}, {"not"}) or an
  * array of tests of which one must hold. README.md of shared/providers describes the format. */

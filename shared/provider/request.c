@@ -91,6 +91,11 @@ static enum err_code put_app_secret(const struct builder *b, struct buf *out, en
     return put_checked(b, out, (const char *)secret_bytes(secret), secret->len, enc);
 }
 
+static int has_proof(const struct builder *b)
+{
+    return b->in->app_secret_proof && !secret_is_empty(b->in->app_secret_proof);
+}
+
 static int skip(const char **text, const char *word)
 {
     size_t len = strlen(word);
@@ -99,7 +104,7 @@ static int skip(const char **text, const char *word)
     return 1;
 }
 
-/* Place-holders were checked when the file was read: a brace here begins one of the four. */
+/* Place-holders were checked when the file was read: a brace here begins one of the five. */
 static enum err_code put_template(const struct builder *b, struct buf *out, const char *text, enum encoding enc)
 {
     enum err_code code = ERR_OK;
@@ -116,6 +121,8 @@ static enum err_code put_template(const struct builder *b, struct buf *out, cons
             code = put_app_id(b, out, enc);
         else if (skip(&text, "{app_secret}"))
             code = put_app_secret(b, out, enc);
+        else if (has_proof(b) && skip(&text, PROOF_PLACE_HOLDER))
+            code = put_token(b, out, b->in->app_secret_proof, enc);
         else
             code = err_set(b->err, ERR_INTERNAL, NULL, "unknown place-holder");
     }
@@ -128,13 +135,15 @@ static enum err_code put_template(const struct builder *b, struct buf *out, cons
 static enum err_code put_pairs(const struct builder *b, struct buf *out, const struct json *pairs)
 {
     enum err_code code = ERR_OK;
+    const char *between = "";
     for (size_t i = 0; code == ERR_OK && i < json_count(pairs); i++) {
-        const char *name;
-        const struct json *value = json_member_at(pairs, i, &name);
-        if (i) buf_puts(out, "&");
+        const char *name, *value = json_string(json_member_at(pairs, i, &name));
+        if (!has_proof(b) && strcmp(value, PROOF_PLACE_HOLDER) == 0) continue;
+        buf_puts(out, between);
         put_encoded(out, name, strlen(name));
         buf_puts(out, "=");
-        code = put_template(b, out, json_string(value), URL_ENCODED);
+        code = put_template(b, out, value, URL_ENCODED);
+        between = "&";
     }
     return code;
 }

@@ -3,7 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const place_holders[] = {"{access_token}", "{refresh_token}", "{app_id}", "{app_secret}"};
+static const char *const place_holders[] = {"{access_token}", "{refresh_token}", "{app_id}", "{app_secret}",
+                                            PROOF_PLACE_HOLDER};
 static const char *const methods[] = {"GET", "POST", "DELETE"};
 enum { PLACE_HOLDERS = sizeof place_holders / sizeof *place_holders, METHODS = sizeof methods / sizeof *methods };
 
@@ -22,12 +23,14 @@ static int is_printable(const char *text)
     return 1;
 }
 
-static enum err_code check_template(const struct reader *rd, const struct at *at)
+static enum err_code check_template(const struct reader *rd, const struct at *at, int at_header)
 {
     enum err_code code = reader_type(rd, at, JSON_STRING);
     if (code != ERR_OK) return code;
     const char *text = json_string(at->value);
     if (!is_printable(text)) return reader_fail(rd, at, "holds bytes that are not printable ASCII");
+    if (strstr(text, PROOF_PLACE_HOLDER) && (at_header || strcmp(text, PROOF_PLACE_HOLDER) != 0))
+        return reader_fail(rd, at, PROOF_PLACE_HOLDER " stands alone, in a query or a form: it may be left out");
     while ((text = strpbrk(text, "{}"))) {
         size_t i = 0;
         while (i < PLACE_HOLDERS && strncmp(text, place_holders[i], strlen(place_holders[i])) != 0)
@@ -35,19 +38,19 @@ static enum err_code check_template(const struct reader *rd, const struct at *at
         if (i == PLACE_HOLDERS)
             return reader_fail(rd, at,
                                "unknown place-holder; there are {access_token}, {refresh_token}, {app_id}, "
-                               "{app_secret}");
+                               "{app_secret}, " PROOF_PLACE_HOLDER);
         text += strlen(place_holders[i]);
     }
     return ERR_OK;
 }
 
-static enum err_code check_templates(const struct reader *rd, const struct at *at)
+static enum err_code check_templates(const struct reader *rd, const struct at *at, int at_header)
 {
     enum err_code code = ERR_OK;
     for (size_t i = 0; code == ERR_OK && i < json_count(at->value); i++) {
         struct at child = reader_member(at, i);
         if (!*child.key || !is_printable(child.key)) return reader_fail(rd, &child, "not a parameter's name");
-        code = check_template(rd, &child);
+        code = check_template(rd, &child, at_header);
     }
     return code;
 }
@@ -55,13 +58,13 @@ static enum err_code check_templates(const struct reader *rd, const struct at *a
 static enum err_code read_query(const struct reader *rd, const struct at *at, void *out)
 {
     ((struct request_spec *)out)->query = at->value;
-    return check_templates(rd, at);
+    return check_templates(rd, at, 0);
 }
 
 static enum err_code read_form(const struct reader *rd, const struct at *at, void *out)
 {
     ((struct request_spec *)out)->form = at->value;
-    return check_templates(rd, at);
+    return check_templates(rd, at, 0);
 }
 
 static enum err_code read_headers(const struct reader *rd, const struct at *at, void *out)
@@ -74,7 +77,7 @@ static enum err_code read_headers(const struct reader *rd, const struct at *at, 
         if (child.key[strspn(child.key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")])
             return reader_fail(rd, &child, "not a header's name");
     }
-    return check_templates(rd, at);
+    return check_templates(rd, at, 1);
 }
 
 static int templates_use(const struct json *object, const char *place_holder)

@@ -105,17 +105,23 @@ void crypto_sha256(const void *data, size_t len, unsigned char out[SHA256_BYTES]
     if (!ok) abort();
 }
 
-void crypto_sha256_hex(const void *data, size_t len, char out[SHA256_HEX_BYTES])
+static void print_hex(const unsigned char sum[SHA256_BYTES], char out[SHA256_HEX_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
-    unsigned char sum[SHA256_BYTES];
 
-    crypto_sha256(data, len, sum);
     for (int i = 0; i < SHA256_BYTES; i++) {
         out[2 * i] = digits[sum[i] >> 4U];
         out[2 * i + 1] = digits[sum[i] & 15U];
     }
     out[SHA256_HEX_BYTES - 1] = '\0';
+}
+
+void crypto_sha256_hex(const void *data, size_t len, char out[SHA256_HEX_BYTES])
+{
+    unsigned char sum[SHA256_BYTES];
+
+    crypto_sha256(data, len, sum);
+    print_hex(sum, out);
 }
 
 int crypto_equal(const void *a, const void *b, size_t len)
@@ -163,6 +169,22 @@ int crypto_hmac(const struct secret *key, const struct crypto_piece *pieces, int
     int ok = lib.is_ready && mac((struct crypto_piece){secret_bytes(key), key->len}, pieces, count, out);
 
     return forget_mac_key() && ok;
+}
+
+enum err_code crypto_hmac_hex(const struct secret *key, const struct secret *message, struct secret *out,
+                              struct err *err)
+{
+    const struct crypto_piece piece = {secret_bytes(message), message->len};
+    unsigned char sum[SHA256_BYTES];
+    enum err_code rc = secret_new(out, SHA256_HEX_BYTES - 1, err);
+
+    if (rc == ERR_OK && !crypto_hmac(key, &piece, 1, sum)) rc = err_set(err, ERR_CRYPTO, NULL, "HMAC failed");
+    if (rc == ERR_OK)
+        print_hex(sum, (char *)secret_room(out)); /* there is room for the NUL, too */
+    else
+        secret_free(out);
+    secret_wipe(sum, sizeof sum);
+    return rc;
 }
 
 /* Two HMACs of RFC 5869 on the kept context: OpenSSL's own HKDF allocates and fetches each time, and takes twice as

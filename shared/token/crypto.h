@@ -4,6 +4,7 @@
 #define TH_CRYPTO_H
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/secret.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,10 @@ enum err_code crypto_random(void *out, size_t len, struct err *err);
 /** crypto_sha256(data, len, out) / crypto_sha256_hex(data, len, out): cannot fail after crypto_init. */
 void crypto_sha256(const void *data, size_t len, unsigned char out[SHA256_BYTES]);
 void crypto_sha256_hex(const void *data, size_t len, char out[SHA256_HEX_BYTES]);
+/** crypto_hmac_hex(key, message, out, err): HMAC-SHA256 as lowercase hex, a secret like what it is made of. out: caller's. Fails:
+ *  ERR_CRYPTO, ERR_NOMEM. */
+enum err_code crypto_hmac_hex(const struct secret *key, const struct secret *message, struct secret *out,
+                              struct err *err);
 /** crypto_equal(a, b, len): 1 if equal, in constant time. */
 int crypto_equal(const void *a, const void *b, size_t len);
 

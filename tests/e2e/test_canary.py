@@ -3,6 +3,7 @@ programs can do and through everything that can go wrong; then all that was writ
 import base64
 import contextlib
 import glob
+import hmac
 import http.server
 import json
 import os
@@ -24,6 +25,7 @@ from harness import BUILD, Service, alive, children, wait_for
 from sandbox import Sandbox
 
 TOKEN_PREFIX = "IGAA"
+OF_FACEBOOK = 4  # this one is sent with a proof of the app secret
 
 
 MARK = f"+/{secrets.token_urlsafe(9)}=~"  # 16 bytes, with characters that each disguise treats differently
@@ -140,7 +142,7 @@ class Canary(unittest.TestCase):
     def make_secrets(cls):
         cls.conditions = ["healthy", "healthy", "healthy", "malformed", "revoked", "500", "200_html", "truncated_json", "redirect", "app_misconfigured",
                           "rate_limited", "unknown_error", "healthy", "healthy", "reset"]
-        cls.tokens = {n: draw(TOKEN_PREFIX) for n in range(1, len(cls.conditions) + 1)}
+        cls.tokens = {n: draw("EAA" if n == OF_FACEBOOK else TOKEN_PREFIX) for n in range(1, len(cls.conditions) + 1)}
         cls.refresh_tokens = {n: draw("refresh-") for n in cls.tokens}
         cls.master, cls.salt = draw("masterkey-"), draw("globalsalt-")
         cls.app_secrets = {"instagram": draw("igsecret-"), "facebook": draw("fbsecret-")}
@@ -150,6 +152,7 @@ class Canary(unittest.TestCase):
         cls.secrets.update({f"token {n}": t for n, t in cls.tokens.items()})
         cls.secrets.update({f"refresh token {n}": t for n, t in cls.refresh_tokens.items()})
         cls.secrets.update({f"app secret of {p}": s for p, s in cls.app_secrets.items()})
+        cls.secrets["proof of the app secret"] = hmac.digest(cls.app_secrets["facebook"].encode(), cls.tokens[OF_FACEBOOK].encode(), "sha256").hex()
         cls.secrets.update({f"secret in a wrong place {n}": s for n, s in cls.mistaken.items()})
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Accounts of Instagram whose token's prefix does not say of which of the two logins it is."""
+"""Which login of a platform a token is of, where its prefix does not say so, and how the app shows Facebook that it may use the token."""
 import unittest
 
 from case import ServiceCase, account
@@ -54,6 +54,51 @@ class TokenOfUnknownPrefix(ServiceCase):
         self.service.sweep()
         self.assertEqual((self.verdict(1), self.verdict(2)), (("healthy", "valid", False), ("broken", "invalid", True)))
         self.assertEqual(self.attempt(1), "transient")
+
+
+class FacebookWantsAProofOfTheAppSecret(ServiceCase):
+    settings = QUICK
+    responder = False
+    secret = "facebook-app-secret-for-tests"  # of the harness
+
+    @classmethod
+    def seed(cls):
+        cls.sandbox.register([{"token": f"EAAtoken{n}", "account_id": str(n), "username": "one", "age": 30 * 86400} for n in (1, 2)])
+        cls.service.import_accounts([account(n, platform=p, accountId=str(n), encryptedAccessToken={"$seal": f"EAAtoken{n}"})
+                                     for n, p in ((1, "facebook"), (2, "instagram"))])
+
+    def tearDown(self):
+        self.service.settings["app.facebook"]["secret"] = self.secret
+        self.service.write_conf()
+
+    def verdicts(self):
+        return [(h["state"], h.get("lastAttempt", {}).get("reason")) for h in (self.stored(n)["tokenHealth"] for n in (1, 2))]
+
+    def sweep_with(self, secret):
+        if secret:
+            self.service.settings["app.facebook"]["secret"] = secret
+        else:
+            del self.service.settings["app.facebook"]["secret"]
+        self.service.write_conf()
+        return self.service.sweep().stderr
+
+    def test_a_is_not_needed_as_long_as_it_is_not_required(self):
+        for secret in (None, "any"):
+            self.sweep_with(secret)
+            self.assertEqual(self.verdicts(), [("healthy", None)] * 2, secret)
+
+    def test_b_where_it_is_required_the_right_secret_makes_it(self):
+        self.sandbox.require_proof(self.secret)
+        self.sweep_with(self.secret)
+        self.assertEqual(self.verdicts(), [("healthy", None)] * 2)
+
+    def test_c_without_one_or_with_a_wrong_one_the_operator_is_told_and_no_user_blamed(self):
+        self.sandbox.require_proof(self.secret)
+        for secret in (None, "wrong"):
+            log = self.sweep_with(secret)
+            self.assertEqual(self.verdicts(), [("healthy", "app_misconfigured")] * 2, secret)
+            self.assertRegex(log, r"the operator is needed.*app_misconfigured")
+            self.assertNotRegex(log, "[0-9a-f]{64}")
 
 
 if __name__ == "__main__":

@@ -172,6 +172,10 @@ class Sandbox:
         """percent: what X-App-Usage says on every answer (0: no header). regain_minutes and retry_after_s: what rate limits say."""
         self.post("/_sandbox/usage", {"percent": percent, "regain_minutes": regain_minutes, "retry_after_s": retry_after_s})
 
+    def require_proof(self, secret):
+        """Facebook wants the appsecret_proof that is made with this secret; None: no more."""
+        self.post("/_sandbox/proof", {"secret": secret})
+
     def reset(self):
         """No tokens, no ledger, no faults, no latency."""
         self.post("/_sandbox/reset", {})

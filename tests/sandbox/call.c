@@ -142,8 +142,25 @@ static enum condition check_client(const struct call *call)
     return !*secret || strcmp(secret, "wrong") == 0 ? CONDITION_WRONG_SECRET : CONDITION_HEALTHY;
 }
 
+/* "Require App Secret": of calls with a user's token, not of those that show the secret itself. */
+static int lacks_proof(const struct world *w, const struct call *call)
+{
+    const char *given = request_param(call->req, "appsecret_proof");
+    struct secret token = {0}, wanted = {0};
+    int is_good;
+
+    if (secret_is_empty(&w->app_secret) || call->host != HOST_FACEBOOK || call->route->client != CLIENT_NONE) return 0;
+    if (!call->text) return 0;
+    is_good = given && secret_put(&token, call->text, strlen(call->text), NULL) == ERR_OK &&
+              crypto_hmac_hex(&w->app_secret, &token, &wanted, NULL) == ERR_OK &&
+              strcmp(given, (const char *)secret_bytes(&wanted)) == 0;
+    secret_free(&token);
+    secret_free(&wanted);
+    return !is_good;
+}
+
 /* What is wrong with the call itself, before its token is looked at; HEALTHY if nothing. */
-static enum condition fault_of_request(const struct call *call)
+static enum condition fault_of_request(const struct world *w, const struct call *call)
 {
     const struct route *route = call->route;
     const char *grant_type = request_param(call->req, "grant_type");
@@ -152,6 +169,7 @@ static enum condition fault_of_request(const struct call *call)
     if (strcmp(call->req->method, route ? route->method : "GET") != 0) return CONDITION_WRONG_METHOD;
     if (!route) return CONDITION_WRONG_PATH;
     if (route->grant_type && (!grant_type || strcmp(grant_type, route->grant_type) != 0)) return CONDITION_WRONG_GRANT;
+    if (lacks_proof(w, call)) return CONDITION_APPSECRET_PROOF;
     return check_client(call);
 }
 
@@ -219,7 +237,7 @@ static void decide(struct world *w, struct call *call, struct answer *out)
 {
     enum condition wanted = fault_of_world(w, call);
 
-    call->end = fault_of_request(call);
+    call->end = fault_of_request(w, call);
     if (condition_rows[wanted].effect != EFFECT_SERVED) call->end = wanted;
     if (call->end == CONDITION_HEALTHY) {
         call->end = end_by_token(call);

@@ -97,6 +97,16 @@ static void post_usage(struct control *c)
     c->world->retry_after_s = seconds;
 }
 
+static void post_proof(struct control *c)
+{
+    const struct json *secret = json_member(c->body, "secret");
+    const char *text = json_string(secret);
+
+    secret_free(&c->world->app_secret);
+    if (text && *text && secret_put(&c->world->app_secret, text, strlen(text), NULL) == ERR_OK) return;
+    if (json_type(secret) != JSON_NULL) refuse(c, 400, "secret", "not a good value");
+}
+
 static void post_reset(struct control *c)
 {
     world_reset(c->world);
@@ -235,9 +245,10 @@ static const struct control_route {
     const char *method, *path;
     void (*handle)(struct control *c);
 } routes[] = {
-    {"POST", "tokens", post_tokens},     {"POST", "fail", post_fail},   {"POST", "latency", post_latency},
-    {"POST", "usage", post_usage},       {"POST", "reset", post_reset}, {"GET", "ledger", get_ledger},
-    {"DELETE", "ledger", delete_ledger}, {"GET", "token", get_token},   {"GET", "family", get_family},
+    {"POST", "tokens", post_tokens}, {"POST", "fail", post_fail},         {"POST", "latency", post_latency},
+    {"POST", "proof", post_proof},   {"POST", "usage", post_usage},       {"POST", "reset", post_reset},
+    {"GET", "ledger", get_ledger},   {"DELETE", "ledger", delete_ledger}, {"GET", "token", get_token},
+    {"GET", "family", get_family},
 };
 
 void control_take(struct world *w, const struct request *req, struct answer *out)

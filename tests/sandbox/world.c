@@ -6,6 +6,7 @@ static void set_defaults(struct world *w)
     memset(w->faults, 0, sizeof w->faults);
     w->latency_ms = w->usage_percent = w->regain_minutes = 0;
     w->retry_after_s = 30;
+    secret_free(&w->app_secret);
 }
 
 int world_init(struct world *w)
@@ -21,6 +22,7 @@ void world_fini(struct world *w)
 {
     tokens_free(w->tokens);
     ledger_free(w->ledger);
+    secret_free(&w->app_secret);
     *w = (struct world){0};
 }
 

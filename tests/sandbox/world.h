@@ -1,6 +1,7 @@
 /* Everything that the sandbox knows; one thread, so no locks. */
 #ifndef SANDBOX_WORLD_H
 #define SANDBOX_WORLD_H
+#include "base/secret.h"
 #include "host.h"
 #include "ledger.h"
 #include "tokens.h"
@@ -19,7 +20,8 @@ struct world {
     struct fault faults[HOST_COUNT];
     unsigned latency_ms;
     unsigned usage_percent, regain_minutes, retry_after_s;
-    unsigned concurrency; /* provider calls under way */
+    struct secret app_secret; /* Facebook wants a proof that is made with it; empty: it does not */
+    unsigned concurrency;     /* provider calls under way */
 };
 
 /** world_init(w): 1, or 0 if out of memory. */

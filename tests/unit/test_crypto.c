@@ -90,6 +90,20 @@ static void hmac_gives_the_examples_of_rfc_4231(void **state)
     secret_free(&key);
 }
 
+static void hmac_in_hex_is_the_example_of_rfc_4231_and_a_secret(void **state)
+{
+    struct secret key = fixture_secret("Jefe"), message = fixture_secret("what do ya want for nothing?"), out = {0};
+
+    (void)state;
+    assert_int_equal(crypto_hmac_hex(&key, &message, &out, NULL), ERR_OK);
+    assert_string_equal((const char *)secret_bytes(&out),
+                        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    assert_int_equal(out.len, 64);
+    secret_free(&key);
+    secret_free(&message);
+    secret_free(&out);
+}
+
 static void hkdf_gives_the_example_of_rfc_5869(void **state)
 {
     unsigned char ikm[22], salt[13], key[32];
@@ -294,6 +308,7 @@ int main(void)
         cmocka_unit_test(random_bytes_differ_and_fill_what_was_asked_for),
         cmocka_unit_test(equal_sees_a_difference_at_any_place),
         cmocka_unit_test(hmac_gives_the_examples_of_rfc_4231),
+        cmocka_unit_test(hmac_in_hex_is_the_example_of_rfc_4231_and_a_secret),
         cmocka_unit_test(hkdf_gives_the_example_of_rfc_5869),
         cmocka_unit_test(pbkdf2_gives_the_known_keys_even_for_one_iteration),
         cmocka_unit_test(gcm_gives_the_example_of_its_authors),

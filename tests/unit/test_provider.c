@@ -312,6 +312,8 @@ static const struct mistake mistakes[] = {
     {"user info in URL", "https://one.example/me", "https://one.example@evil/me", 17, "https://HOST/PATH"},
     {"query in URL", "https://one.example/me", "https://one.example/me?x=1", 17, "https://HOST/PATH"},
     {"unknown place-holder", "{\"q\": \"x\"}", "{\"q\": \"{token}\"}", 18, "unknown place-holder"},
+    {"proof beside something", "{\"q\": \"x\"}", "{\"q\": \"v1={app_secret_proof}\"}", 18, "stands alone"},
+    {"proof in a header", "\"Bearer {access_token}\"", "\"{app_secret_proof}\"", 19, "stands alone"},
     {"brace left open", "{\"q\": \"x\"}", "{\"q\": \"{access_token\"}", 18, "unknown place-holder"},
     {"header with line break", "\"Bearer {access_token}\"", "\"Bearer {access_token}\\r\\nX: y\"", 19, "not printable"},
     {"header's name", "\"Authorization\"", "\"Authori zation\"", 19, "not a header's name"},

@@ -2,7 +2,7 @@
 #include "provider_fixture.h"
 
 struct wires {
-    struct secret access, refresh, app_secret;
+    struct secret access, refresh, app_secret, proof;
     struct request_input in;
 };
 
@@ -21,6 +21,7 @@ static void wires_fini(struct wires *w)
     secret_free(&w->access);
     secret_free(&w->refresh);
     secret_free(&w->app_secret);
+    secret_free(&w->proof);
 }
 
 /* Method, URL, headers, body: one line each, as in a recorded call. */
@@ -203,6 +204,26 @@ static void missing_app_settings_are_a_configuration_error(void **state)
     provider_set_free(set);
 }
 
+static void a_parameter_with_the_proof_is_left_out_where_there_is_none(void **state)
+{
+    (void)state;
+    static const char *const platforms[] = {"facebook", "instagram"};
+    struct provider_set *set = fixture_shipped();
+    struct wires w;
+    wires_init(&w, TOKEN, NULL);
+    for (int i = 0; i < 2; i++) {
+        const struct login *fb = fixture_login(set, platforms[i], "facebook");
+        w.in.app_secret_proof = &w.proof;
+        expect(fb, REQUEST_VALIDATE, &w.in, "GET " FB "/v25.0/me?fields=id,name\nAuthorization: Bearer " TOKEN "\n");
+        assert_int_equal(secret_put(&w.proof, "00ff", 4, NULL), ERR_OK);
+        expect(fb, REQUEST_VALIDATE, &w.in,
+               "GET " FB "/v25.0/me?fields=id,name&appsecret_proof=00ff\nAuthorization: Bearer " TOKEN "\n");
+        secret_free(&w.proof);
+    }
+    wires_fini(&w);
+    provider_set_free(set);
+}
+
 static void request_that_a_login_lacks_is_not_found(void **state)
 {
     (void)state;
@@ -287,6 +308,7 @@ int main(void)
         cmocka_unit_test(rotating_refresh_is_a_form_with_basic_auth),
         cmocka_unit_test(a_colon_in_the_app_id_does_not_end_it),
         cmocka_unit_test(missing_app_settings_are_a_configuration_error),
+        cmocka_unit_test(a_parameter_with_the_proof_is_left_out_where_there_is_none),
         cmocka_unit_test(request_that_a_login_lacks_is_not_found),
         cmocka_unit_test(token_that_could_break_out_is_refused),
         cmocka_unit_test(errors_do_not_hold_the_token),
