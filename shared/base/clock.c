@@ -27,6 +27,11 @@ int64_t clock_mono_ns(void)
     return read_ns(CLOCK_MONOTONIC);
 }
 
+int64_t clock_boot_ms(void)
+{
+    return read_ns(CLOCK_BOOTTIME) / 1000000;
+}
+
 const char *clock_format(int64_t at_ms, char out[CLOCK_ISO_BYTES])
 {
     int64_t seconds = at_ms / 1000, ms = at_ms % 1000;

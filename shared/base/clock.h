@@ -13,6 +13,8 @@ int64_t clock_now_ms(void);
 int64_t clock_mono_ms(void);
 /** clock_mono_ns(): the same clock in ns, for measuring. */
 int64_t clock_mono_ns(void);
+/** clock_boot_ms(): ms since boot, those included in which the host was asleep. Not stepped by anybody. */
+int64_t clock_boot_ms(void);
 /** clock_format(at_ms, out): ISO 8601 UTC with milliseconds, "2026-01-02T03:04:05.678Z".
  *  Years outside 0000..9999 give "-". Returns out. */
 const char *clock_format(int64_t at_ms, char out[CLOCK_ISO_BYTES]);

@@ -71,6 +71,7 @@ struct patch_field {
     const char *path;   /* static text, dotted: "tokenHealth.state" */
     struct json *value; /* Extended JSON: dates as {"$date": "…Z"}; owned by the patch; NULL with UNSET */
 };
+struct fence;
 struct patch {
     struct patch_field fields[PATCH_MAX];
     int field_count;
@@ -78,6 +79,7 @@ struct patch {
         [PATCH_MAX]; /* SET: field must equal value (any type, objects field by field); UNSET: must be absent or null */
     int guard_count;
     int loose; /* need not survive a power cut or a fail-over: it holds no token, and the next check writes it again */
+    struct fence *fence; /* NULL, or borrowed: the write gets through only while it holds (lease.h) */
     int overflow; /* more than PATCH_MAX were put, or memory ran out: store_update refuses it with ERR_INTERNAL */
 };
 /** patch_set(p, path, value): takes value; replaces an earlier one of that path. A NULL value (no memory) spoils the patch. Two

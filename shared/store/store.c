@@ -117,8 +117,30 @@ enum err_code store_read_account(struct store *store, const struct account_id *i
 enum err_code store_scan(struct store *store, const char *platform, const struct account_id *after, int limit,
                          store_account_fn *fn, void *arg, struct store_page *page, struct err *err)
 {
+    const struct store_span span = {platform, after, NULL};
+
+    return store_scan_span(store, &span, limit, fn, arg, page, err);
+}
+
+enum err_code store_scan_span(struct store *store, const struct store_span *span, int limit, store_account_fn *fn,
+                              void *arg, struct store_page *page, struct err *err)
+{
     *page = (struct store_page){0};
-    return store->backend->scan(store->state, platform, after, limit, fn, arg, page, err);
+    return store->backend->scan(store->state, span, limit, fn, arg, page, err);
+}
+
+enum err_code store_look_ahead(struct store *store, const struct store_span *span, int most, int at,
+                               struct account_id *id, int *count, struct err *err)
+{
+    *id = (struct account_id){0};
+    *count = 0;
+    return store->backend->look_ahead(store->state, span, most, at, id, count, err);
+}
+
+int store_id_order(const struct store *store, const struct account_id *a, const struct account_id *b)
+{
+    if (a->type == ID_NONE || b->type == ID_NONE) return (a->type != ID_NONE) - (b->type != ID_NONE);
+    return store->backend->id_order(a, b);
 }
 
 enum err_code store_update(struct store *store, const struct account_id *id, const struct patch *patch, struct err *err)
@@ -126,6 +148,7 @@ enum err_code store_update(struct store *store, const struct account_id *id, con
     if (!patch_is_sound(patch))
         return err_set(err, ERR_INTERNAL, id->text, "a patch of more than %d fields, or of one inside another",
                        PATCH_MAX);
+    if (!fence_holds(patch->fence)) return err_set(err, ERR_CONFLICT, id->text, "%s", store_lost_lease);
     return store->backend->update(store->state, id, patch, err);
 }
 
@@ -154,6 +177,68 @@ enum err_code store_meta_get(struct store *store, const char *name, struct json 
 {
     *value = NULL;
     return store->backend->meta_get(store->state, name, value, err);
+}
+
+enum err_code store_meta_bump(struct store *store, const char *name, int64_t at_least, int64_t *version,
+                              struct err *err)
+{
+    return store->backend->meta_bump(store->state, name, at_least, version, err);
+}
+
+enum err_code store_meta_versions(struct store *store, const char *const *names, int count, int64_t *versions,
+                                  struct err *err)
+{
+    memset(versions, 0, (size_t)count * sizeof *versions);
+    return store->backend->meta_versions(store->state, names, count, versions, err);
+}
+
+/* ---- leases ---- */
+
+const char store_lost_lease[] = "the lease is lost";
+
+enum err_code store_now(struct store *store, int64_t *now_ms, struct err *err)
+{
+    return store->backend->now(store->state, now_ms, err);
+}
+
+enum err_code store_lease_create(struct store *store, const char *name, const struct json *state, struct fence *fence,
+                                 struct err *err)
+{
+    if (strlen(name) >= LEASE_NAME_BYTES) return err_set(err, ERR_BAD_INPUT, NULL, "the lease's name is too long");
+    if (!fence_holds(fence)) return err_set(err, ERR_CONFLICT, name, "%s", store_lost_lease);
+    return store->backend->lease_create(store->state, name, state, fence, err);
+}
+
+enum err_code store_lease_list(struct store *store, const char *prefix, store_lease_fn *fn, void *arg, struct err *err)
+{
+    return store->backend->lease_list(store->state, prefix, fn, arg, err);
+}
+
+enum err_code store_lease_take(struct store *store, struct lease *lease, const char *owner, int64_t ttl_ms,
+                               struct err *err)
+{
+    if (!*owner || strlen(owner) >= LEASE_OWNER_BYTES)
+        return err_set(err, ERR_BAD_INPUT, lease->name, "not the name of an owner");
+    return store->backend->lease_take(store->state, lease, owner, ttl_ms, err);
+}
+
+enum err_code store_lease_renew(struct store *store, struct lease *lease, struct err *err)
+{
+    if (!lease->owner[0]) return err_set(err, ERR_CONFLICT, lease->name, "it was given up");
+    return store->backend->lease_write(store->state, lease, lease->owner, err);
+}
+
+enum err_code store_lease_release(struct store *store, struct lease *lease, struct err *err)
+{
+    enum err_code rc = store->backend->lease_write(store->state, lease, "", err);
+
+    if (rc == ERR_OK) lease->owner[0] = '\0';
+    return rc;
+}
+
+enum err_code store_lease_delete(struct store *store, const struct lease *lease, struct err *err)
+{
+    return store->backend->lease_delete(store->state, lease, err);
 }
 
 int store_give(struct json *doc, store_account_fn *fn, void *arg)

@@ -6,6 +6,7 @@
 #ifndef TH_STORE_H
 #define TH_STORE_H
 #include "store/account.h"
+#include "store/lease.h"
 
 struct store;
 struct store_options {
@@ -47,9 +48,26 @@ struct store_page {
 };
 enum err_code store_scan(struct store *store, const char *platform, const struct account_id *after, int limit,
                          store_account_fn *fn, void *arg, struct store_page *page, struct err *err);
+/** A stretch of a platform's accounts in the order of the scan: those after ${after} up to ${to}, which is the last one of it. */
+struct store_span {
+    const char *platform;
+    const struct account_id *after, *to; /* NULL: from the start; to the end */
+};
+/** store_scan_span(store, span, limit, fn, arg, page, err): as store_scan, but not beyond the span. */
+enum err_code store_scan_span(struct store *store, const struct store_span *span, int limit, store_account_fn *fn,
+                              void *arg, struct store_page *page, struct err *err);
+/** store_look_ahead(store, span, most, at, &id, &count, err): how many documents a scan of the span would see, at most ${most}; and the id
+ *  of the ${at}-th of them (from 1), or of the next one whose id can be named; ID_NONE if there is none. Reads ids, not documents. */
+enum err_code store_look_ahead(struct store *store, const struct store_span *span, int most, int at,
+                               struct account_id *id, int *count, struct err *err);
+/** store_id_order(store, a, b): < 0, 0 or > 0: which comes first in a scan? ID_NONE comes before all. Pure. */
+int store_id_order(const struct store *store, const struct account_id *a, const struct account_id *b);
 /** store_update(store, id, patch, err): apply the patch to that one document in one atomic write if all guards hold.
  *  ERR_CONFLICT: a guard does not hold, nothing written. ERR_NOT_FOUND: no such document (stores may tell that as ERR_CONFLICT
- *  only if they cannot know). Never writes a whole document, never creates one. Durable when it returns, unless the patch is loose. */
+ *  only if they cannot know). Never writes a whole document, never creates one. Durable when it returns, unless the patch is loose.
+ *  A patch with a fence: ERR_CONFLICT, and the fence is lost, when its time is over or its lease was taken by another. SQLite looks at the
+ *  lease in the same transaction. MongoDB sees it by tokenHealth.epoch, which each fenced write leaves in the account: what a
+ *  later holder wrote is safe; what it did not touch yet is protected by the time alone. */
 enum err_code store_update(struct store *store, const struct account_id *id, const struct patch *patch,
                            struct err *err);
 /** store_import(store, doc, replace, &created, err): insert a document as it is; an existing _id: replace ≠ 0 replaces it, else ERR_CONFLICT. */
@@ -73,5 +91,12 @@ enum err_code store_count(struct store *store, const char *platform, struct stor
  *  store_meta_get: *value is the caller's; ERR_NOT_FOUND if none. */
 enum err_code store_meta_put(struct store *store, const char *name, const struct json *value, struct err *err);
 enum err_code store_meta_get(struct store *store, const char *name, struct json **value, struct err *err);
+/** store_meta_bump(store, name, at_least, &version, err): each document has a version, which each write changes: put makes it one more; so does
+ *  bump, which leaves the document as it is (makes it null if there is none), but never to less than ${at_least}.
+ *  store_meta_versions(store, names, count, versions, err): those of so many documents, in one read; 0: no such document. */
+enum err_code store_meta_bump(struct store *store, const char *name, int64_t at_least, int64_t *version,
+                              struct err *err);
+enum err_code store_meta_versions(struct store *store, const char *const *names, int count, int64_t *versions,
+                                  struct err *err);
 
 #endif

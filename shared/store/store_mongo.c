@@ -68,8 +68,9 @@ static void disconnect(struct mongo_store *s)
 {
     mongoc_collection_destroy(s->accounts);
     mongoc_collection_destroy(s->meta);
+    mongoc_collection_destroy(s->leases);
     mongoc_client_destroy(s->client);
-    s->accounts = s->meta = NULL;
+    s->accounts = s->meta = s->leases = NULL;
     s->client = NULL;
 }
 
@@ -87,6 +88,7 @@ enum err_code store_mongo_begin(struct mongo_store *s, struct err *err)
     mongoc_client_set_error_api(s->client, MONGOC_ERROR_API_VERSION_2);
     s->accounts = mongoc_client_get_collection(s->client, database, s->collection);
     s->meta = mongoc_client_get_collection(s->client, database, "tokenhealth_meta");
+    s->leases = mongoc_client_get_collection(s->client, database, "tokenhealth_leases");
     return ERR_OK;
 }
 
@@ -203,6 +205,11 @@ static enum err_code drain(struct mongo_store *s, mongoc_cursor_t *cursor, struc
     return rc;
 }
 
+mongoc_collection_t *store_mongo_collection(const struct mongo_store *s, enum mongo_target target)
+{
+    return target == MONGO_META ? s->meta : target == MONGO_LEASES ? s->leases : s->accounts;
+}
+
 enum err_code store_mongo_find(struct mongo_store *s, enum mongo_target target, const bson_t *filter,
                                const bson_t *opts, struct mongo_docs *docs, struct err *err)
 {
@@ -215,9 +222,8 @@ enum err_code store_mongo_find(struct mongo_store *s, enum mongo_target target, 
             bson_destroy(docs->list[--docs->count]);
         rc = store_mongo_begin(s, err);
         if (rc == ERR_OK)
-            rc = drain(
-                s, mongoc_collection_find_with_opts(target == MONGO_META ? s->meta : s->accounts, filter, opts, NULL),
-                docs, err);
+            rc = drain(s, mongoc_collection_find_with_opts(store_mongo_collection(s, target), filter, opts, NULL), docs,
+                       err);
     } while (store_mongo_again(s, rc, &tries, err));
     return rc;
 }
@@ -333,9 +339,19 @@ const struct store_backend store_mongo = {
     .find_workspace = store_mongo_find_workspace,
     .find_ids = store_mongo_find_ids,
     .scan = store_mongo_scan,
+    .look_ahead = store_mongo_look_ahead,
+    .id_order = store_mongo_id_order,
     .update = store_mongo_update,
     .import = store_mongo_import,
     .count = store_mongo_count,
     .meta_put = store_mongo_meta_put,
     .meta_get = store_mongo_meta_get,
+    .meta_bump = store_mongo_meta_bump,
+    .meta_versions = store_mongo_meta_versions,
+    .now = store_mongo_now,
+    .lease_create = store_mongo_lease_create,
+    .lease_list = store_mongo_lease_list,
+    .lease_take = store_mongo_lease_take,
+    .lease_write = store_mongo_lease_write,
+    .lease_delete = store_mongo_lease_delete,
 };

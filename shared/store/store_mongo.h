@@ -31,10 +31,12 @@ struct mongo_store {
     char *collection;
     int64_t timeout_ms;
     mongoc_client_t *client; /* NULL: to be connected. Dropped with each failed connection: a new one tries at once */
-    mongoc_collection_t *accounts, *meta;
+    mongoc_collection_t *accounts, *meta, *leases;
     int64_t started_mono_ms;    /* of the call that is running */
     int64_t not_before_mono_ms; /* after a server that hung: no call until then */
 };
+/* In each account: the epoch of the last write that had a fence. */
+#define MONGO_EPOCH "tokenHealth.epoch"
 enum { MONGO_PATH_NOT_VIABLE = 28, MONGO_DUPLICATE_KEY = 11000 };
 
 /** store_mongo_begin(s, err): a client to call with. store_mongo_fail(s, error, reply, err): turns the driver's error into ours
@@ -51,7 +53,8 @@ struct mongo_docs {
 };
 /** store_mongo_find(s, target, filter, opts, docs, err), store_mongo_group(s, pipeline, …): add what is found to ${docs}; the caller frees
  *  them, also after a failure. Tried once more if the connection turns out to be broken. */
-enum mongo_target { MONGO_ACCOUNTS, MONGO_META };
+enum mongo_target { MONGO_ACCOUNTS, MONGO_META, MONGO_LEASES };
+mongoc_collection_t *store_mongo_collection(const struct mongo_store *s, enum mongo_target target);
 enum err_code store_mongo_find(struct mongo_store *s, enum mongo_target target, const bson_t *filter,
                                const bson_t *opts, struct mongo_docs *docs, struct err *err);
 enum err_code store_mongo_group(struct mongo_store *s, const bson_t *pipeline, struct mongo_docs *docs,
@@ -63,14 +66,28 @@ enum err_code store_mongo_find_workspace(void *state, const char *platform, cons
                                          int form_count, int limit, store_account_fn *fn, void *arg, struct err *err);
 enum err_code store_mongo_find_ids(void *state, const struct account_id *forms, int form_count, store_account_fn *fn,
                                    void *arg, struct err *err);
-enum err_code store_mongo_scan(void *state, const char *platform, const struct account_id *after, int limit,
-                               store_account_fn *fn, void *arg, struct store_page *page, struct err *err);
+enum err_code store_mongo_scan(void *state, const struct store_span *span, int limit, store_account_fn *fn, void *arg,
+                               struct store_page *page, struct err *err);
+enum err_code store_mongo_look_ahead(void *state, const struct store_span *span, int most, int at,
+                                     struct account_id *id, int *count, struct err *err);
+int store_mongo_id_order(const struct account_id *a, const struct account_id *b);
 enum err_code store_mongo_count(void *state, const char *platform, struct store_counts *counts, struct err *err);
 enum err_code store_mongo_update(void *state, const struct account_id *id, const struct patch *patch, struct err *err);
 enum err_code store_mongo_import(void *state, const struct json *doc, const struct account *account, int replace,
                                  int *created, struct err *err);
 enum err_code store_mongo_meta_put(void *state, const char *name, const struct json *value, struct err *err);
 enum err_code store_mongo_meta_get(void *state, const char *name, struct json **value, struct err *err);
+enum err_code store_mongo_meta_bump(void *state, const char *name, int64_t at_least, int64_t *version, struct err *err);
+enum err_code store_mongo_meta_versions(void *state, const char *const *names, int count, int64_t *versions,
+                                        struct err *err);
+enum err_code store_mongo_now(void *state, int64_t *now_ms, struct err *err);
+enum err_code store_mongo_lease_create(void *state, const char *name, const struct json *value, struct fence *fence,
+                                       struct err *err);
+enum err_code store_mongo_lease_list(void *state, const char *prefix, store_lease_fn *fn, void *arg, struct err *err);
+enum err_code store_mongo_lease_take(void *state, struct lease *lease, const char *owner, int64_t ttl_ms,
+                                     struct err *err);
+enum err_code store_mongo_lease_write(void *state, struct lease *lease, const char *owner, struct err *err);
+enum err_code store_mongo_lease_delete(void *state, const struct lease *lease, struct err *err);
 enum err_code store_mongo_prepare(void *state, store_report_fn *report, void *arg, struct err *err);
 
 #endif

@@ -170,6 +170,18 @@ static enum err_code guard_by_json(struct conditions *all, const char *path, con
     return rc;
 }
 
+/* No later epoch: absent will do, too. */
+static void add_fence(bson_t *filter, int64_t epoch)
+{
+    bson_t test, later;
+
+    bson_append_document_begin(filter, MONGO_EPOCH, -1, &test);
+    bson_append_document_begin(&test, "$not", -1, &later);
+    bson_append_int64(&later, "$gt", -1, epoch);
+    bson_append_document_end(&test, &later);
+    bson_append_document_end(filter, &test);
+}
+
 enum err_code mongo_filter(const struct account_id *id, const struct patch *patch, const struct patch_parents *whole,
                            const struct json *held, bson_t *filter, struct err *err)
 {
@@ -190,6 +202,7 @@ enum err_code mongo_filter(const struct account_id *id, const struct patch *patc
         snprintf(path, sizeof path, "%.*s", (int)whole->list[i].len, whole->list[i].path);
         rc = guard_by_json(&all, path, json_get(held, path), err);
     }
+    if (patch->fence) add_fence(filter, patch->fence->epoch);
     if (all.count) bson_append_array(filter, "$and", -1, &all.list);
     bson_destroy(&all.list);
     return rc;

@@ -2,10 +2,11 @@
 #include "store/store_mongo.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Sorted by _id: MongoDB's order of types is number, text, ObjectId. */
-static void put_opts(const struct mongo_store *s, bson_t *opts, int limit)
+static void put_opts(const struct mongo_store *s, bson_t *opts, int limit, int ids_only)
 {
     bson_t sort, fields;
 
@@ -14,7 +15,8 @@ static void put_opts(const struct mongo_store *s, bson_t *opts, int limit)
     bson_append_int32(&sort, "_id", -1, 1);
     bson_append_document_end(opts, &sort);
     bson_append_document_begin(opts, "projection", -1, &fields);
-    for (const char *const *name = account_fields; *name; name++)
+    if (ids_only) bson_append_int32(&fields, "_id", -1, 1);
+    for (const char *const *name = account_fields; *name && !ids_only; name++)
         bson_append_int32(&fields, *name, -1, 1);
     bson_append_document_end(opts, &fields);
     bson_append_int64(opts, "limit", -1, limit);
@@ -69,7 +71,7 @@ enum err_code store_mongo_find_workspace(void *state, const char *platform, cons
 
     bson_append_utf8(&filter, "platform", -1, platform, -1);
     append_in(&filter, "workspaceId", forms, form_count);
-    put_opts(s, &opts, limit + 1);
+    put_opts(s, &opts, limit + 1, 0);
     rc = store_mongo_find(s, MONGO_ACCOUNTS, &filter, &opts, &docs, err);
     if (rc == ERR_OK && docs.count > limit)
         rc = err_set(err, ERR_TOO_LARGE, NULL, "the workspace has more than %d accounts", limit);
@@ -89,7 +91,7 @@ enum err_code store_mongo_find_ids(void *state, const struct account_id *forms, 
     enum err_code rc;
 
     append_in(&filter, "_id", forms, form_count);
-    put_opts(s, &opts, 2);
+    put_opts(s, &opts, 2, 0);
     rc = store_mongo_find(s, MONGO_ACCOUNTS, &filter, &opts, &docs, err);
     if (rc == ERR_OK) give(&docs, fn, arg);
     mongo_docs_free(&docs);
@@ -105,11 +107,17 @@ enum bracket { NUMBERS, TEXTS, OBJECTIDS, BRACKETS };
 
 struct scan {
     struct mongo_store *s;
-    const char *platform;
+    const struct store_span *span;
     enum bracket bracket;
     bson_t from; /* { "$gt" or "$gte": the id to go on from } */
+    int ids_only;
     struct mongo_docs docs;
 };
+
+static enum bracket bracket_of(const struct account_id *id)
+{
+    return id->type == ID_NUMBER ? NUMBERS : id->type == ID_STRING ? TEXTS : OBJECTIDS;
+}
 
 static void start_bracket(struct scan *scan, enum bracket bracket)
 {
@@ -125,12 +133,25 @@ static void start_bracket(struct scan *scan, enum bracket bracket)
         bson_append_oid(&scan->from, "$gte", -1, &lowest);
 }
 
-static void start_after(struct scan *scan, const struct account_id *after)
+static void start_after(struct scan *scan)
 {
-    start_bracket(scan, !after || after->type == ID_NUMBER ? NUMBERS : after->type == ID_STRING ? TEXTS : OBJECTIDS);
+    const struct account_id *after = scan->span->after;
+
+    start_bracket(scan, after && after->type ? bracket_of(after) : NUMBERS);
     if (!after || after->type == ID_NONE) return;
     bson_reinit(&scan->from);
     mongo_append_id(&scan->from, "$gt", after);
+}
+
+/* The last type that the span reaches into. */
+static enum bracket last_bracket(const struct scan *scan)
+{
+    return scan->span->to ? bracket_of(scan->span->to) : BRACKETS - 1;
+}
+
+static int is_over(const struct scan *scan)
+{
+    return scan->bracket > last_bracket(scan);
 }
 
 static void filter_active(bson_t *filter, const char *platform)
@@ -147,13 +168,16 @@ static void filter_active(bson_t *filter, const char *platform)
 static enum err_code read_on(struct scan *scan, int limit, struct err *err)
 {
     const int had = scan->docs.count;
-    bson_t filter = BSON_INITIALIZER, opts;
+    bson_t filter = BSON_INITIALIZER, opts, range;
     bson_iter_t it;
     enum err_code rc;
 
-    filter_active(&filter, scan->platform);
-    bson_append_document(&filter, "_id", -1, &scan->from);
-    put_opts(scan->s, &opts, limit);
+    filter_active(&filter, scan->span->platform);
+    bson_append_document_begin(&filter, "_id", -1, &range);
+    bson_concat(&range, &scan->from);
+    if (scan->span->to && scan->bracket == last_bracket(scan)) mongo_append_id(&range, "$lte", scan->span->to);
+    bson_append_document_end(&filter, &range);
+    put_opts(scan->s, &opts, limit, scan->ids_only);
     rc = store_mongo_find(scan->s, MONGO_ACCOUNTS, &filter, &opts, &scan->docs, err);
     if (rc == ERR_OK && scan->docs.count - had < limit) {
         start_bracket(scan, scan->bracket + 1);
@@ -173,17 +197,17 @@ static void tell_strange_ids(struct scan *scan)
     struct mongo_docs docs = {0};
     bson_t filter = BSON_INITIALIZER, opts, test, list;
 
-    filter_active(&filter, scan->platform);
+    filter_active(&filter, scan->span->platform);
     bson_append_document_begin(&filter, "_id", -1, &test);
     bson_append_array_begin(&test, "$type", -1, &list);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         bson_append_utf8(&list, (const char *[]){"0", "1", "2", "3", "4"}[i], -1, types[i], -1);
     bson_append_array_end(&test, &list);
     bson_append_document_end(&filter, &test);
-    put_opts(scan->s, &opts, 1);
+    put_opts(scan->s, &opts, 1, 1);
     if (store_mongo_find(scan->s, MONGO_ACCOUNTS, &filter, &opts, &docs, NULL) == ERR_OK && docs.count)
         log_warn("TOKEN HEALTH", "accounts whose _id is no text, ObjectId or number are passed over",
-                 LOG_S("platform", scan->platform));
+                 LOG_S("platform", scan->span->platform));
     mongo_docs_free(&docs);
     bson_destroy(&filter);
     bson_destroy(&opts);
@@ -212,23 +236,51 @@ static int is_page_full(const struct scan *scan, int limit)
     return scan->docs.count >= limit && mongo_read_id(scan->docs.list[scan->docs.count - 1], &id);
 }
 
-enum err_code store_mongo_scan(void *state, const char *platform, const struct account_id *after, int limit,
-                               store_account_fn *fn, void *arg, struct store_page *page, struct err *err)
+enum err_code store_mongo_scan(void *state, const struct store_span *span, int limit, store_account_fn *fn, void *arg,
+                               struct store_page *page, struct err *err)
 {
-    struct scan scan = {.s = state, .platform = platform, .from = BSON_INITIALIZER};
+    struct scan scan = {.s = state, .span = span, .from = BSON_INITIALIZER};
     enum err_code rc = ERR_OK;
 
-    start_after(&scan, after);
-    while (rc == ERR_OK && scan.bracket < BRACKETS && !is_page_full(&scan, limit))
+    start_after(&scan);
+    while (rc == ERR_OK && !is_over(&scan) && !is_page_full(&scan, limit))
         rc = read_on(&scan, scan.docs.count < limit ? limit - scan.docs.count : 1, err);
     if (rc == ERR_OK) {
-        close_page(&scan, after, limit, page);
+        close_page(&scan, span->after, limit, page);
         if (scan.bracket == BRACKETS) tell_strange_ids(&scan);
         give(&scan.docs, fn, arg);
     }
     mongo_docs_free(&scan.docs);
     bson_destroy(&scan.from);
     return rc;
+}
+
+enum err_code store_mongo_look_ahead(void *state, const struct store_span *span, int most, int at,
+                                     struct account_id *id, int *count, struct err *err)
+{
+    struct scan scan = {.s = state, .span = span, .from = BSON_INITIALIZER, .ids_only = 1};
+    enum err_code rc = ERR_OK;
+
+    start_after(&scan);
+    while (rc == ERR_OK && !is_over(&scan) && scan.docs.count < most)
+        rc = read_on(&scan, most - scan.docs.count, err);
+    if (rc == ERR_OK) *count = scan.docs.count;
+    for (int i = at - 1; rc == ERR_OK && i < *count && id->type == ID_NONE; i++)
+        if (!mongo_read_id(scan.docs.list[i], id)) *id = (struct account_id){0};
+    mongo_docs_free(&scan.docs);
+    bson_destroy(&scan.from);
+    return rc;
+}
+
+int store_mongo_id_order(const struct account_id *a, const struct account_id *b)
+{
+    const int by_type = (int)bracket_of(a) - (int)bracket_of(b);
+    int64_t x, y;
+
+    if (by_type || a->type != ID_NUMBER) return by_type ? by_type : strcmp(a->text, b->text);
+    x = strtoll(a->text, NULL, 10);
+    y = strtoll(b->text, NULL, 10);
+    return (x > y) - (x < y);
 }
 
 /* ---- numbers ---- */
@@ -300,33 +352,5 @@ enum err_code store_mongo_count(void *state, const char *platform, struct store_
         add_group(counts, groups.list[i]);
     mongo_docs_free(&groups);
     bson_destroy(&pipeline);
-    return rc;
-}
-
-/* ---- our own documents: { _id: name, value: JSON text }. As text they keep names and numbers that BSON has no place for. */
-
-enum err_code store_mongo_meta_get(void *state, const char *name, struct json **value, struct err *err)
-{
-    struct mongo_docs docs = {0};
-    bson_t filter = BSON_INITIALIZER, opts = BSON_INITIALIZER;
-    bson_iter_t it;
-    enum err_code rc;
-
-    bson_append_utf8(&filter, "_id", -1, name, -1);
-    bson_append_int64(&opts, "limit", -1, 1);
-    rc = store_mongo_find(state, MONGO_META, &filter, &opts, &docs, err);
-    if (rc == ERR_OK && !docs.count) rc = err_set(err, ERR_NOT_FOUND, name, "nothing is stored under this name");
-    if (rc == ERR_OK) {
-        uint32_t len = 0;
-        const char *text = NULL;
-
-        if (bson_iter_init_find(&it, docs.list[0], "value") && BSON_ITER_HOLDS_UTF8(&it))
-            text = bson_iter_utf8(&it, &len);
-        if (!text || json_parse(text, len, value, NULL) != ERR_OK)
-            rc = err_set(err, ERR_IO, name, "the stored value is not JSON");
-    }
-    mongo_docs_free(&docs);
-    bson_destroy(&filter);
-    bson_destroy(&opts);
     return rc;
 }

@@ -1,3 +1,4 @@
+#include "store/ejson.h"
 #include "store/store_mongo.h"
 #include <stdio.h>
 #include <string.h>
@@ -83,11 +84,21 @@ static enum err_code try_update(struct mongo_store *s, const struct account_id *
     return rc;
 }
 
+/* What a later holder of the lease has written is not ours to write. */
+static int is_fenced_out(const struct json *held, struct fence *fence)
+{
+    int64_t epoch;
+
+    if (!fence || !ejson_int(json_get(held, MONGO_EPOCH), &epoch) || epoch <= fence->epoch) return 0;
+    fence_lose(fence);
+    return 1;
+}
+
 /* One write as a rule. When it did nothing, a look at the document tells why: gone, changed, or with a parent that has to be
  * replaced, which the next try does. */
-enum err_code store_mongo_update(void *state, const struct account_id *id, const struct patch *patch, struct err *err)
+static enum err_code update(struct mongo_store *s, const struct account_id *id, const struct patch *patch,
+                            struct err *err)
 {
-    struct mongo_store *s = state;
     struct json *held = NULL;
     enum err_code rc = ERR_OK;
     int done = 0;
@@ -98,13 +109,29 @@ enum err_code store_mongo_update(void *state, const struct account_id *id, const
         json_free(held);
         held = NULL;
         rc = read_held(s, id, patch, &held, err);
-        if (rc == ERR_OK && !patch_guards_hold(held, patch))
+        if (rc == ERR_OK && is_fenced_out(held, patch->fence))
+            rc = err_set(err, ERR_CONFLICT, id->text, "%s", store_lost_lease);
+        else if (rc == ERR_OK && !patch_guards_hold(held, patch))
             rc = err_set(err, ERR_CONFLICT, id->text, "the account was changed meanwhile");
         else if (!patch->field_count)
             done = 1;
     }
     json_free(held);
     if (rc == ERR_OK && !done) rc = err_set(err, ERR_CONFLICT, id->text, "the account keeps being changed");
+    return rc;
+}
+
+enum err_code store_mongo_update(void *state, const struct account_id *id, const struct patch *patch, struct err *err)
+{
+    struct patch fenced = *patch; /* its values are the caller's, but for the last one */
+    struct json *epoch;
+    enum err_code rc;
+
+    if (!patch->fence || !patch->field_count) return update(state, id, patch, err);
+    epoch = json_new_int(patch->fence->epoch);
+    patch_set(&fenced, MONGO_EPOCH, epoch);
+    rc = patch_is_sound(&fenced) ? update(state, id, &fenced, err) : err_set(err, ERR_INTERNAL, id->text, "no room");
+    if (!fenced.overflow) json_free(epoch);
     return rc;
 }
 
@@ -124,8 +151,7 @@ static enum err_code insert(struct mongo_store *s, const bson_t *doc, struct err
 }
 
 /* The document at its _id, in place of what is there. Of two that put a new one at once, one is told of a duplicate: it tries again. */
-static enum err_code put_whole(struct mongo_store *s, enum mongo_target target, const bson_t *filter, const bson_t *doc,
-                               struct err *err)
+static enum err_code put_whole(struct mongo_store *s, const bson_t *filter, const bson_t *doc, struct err *err)
 {
     bson_t opts = BSON_INITIALIZER;
     enum err_code rc = ERR_CONFLICT;
@@ -138,8 +164,7 @@ static enum err_code put_whole(struct mongo_store *s, enum mongo_target target, 
         err_clear(err);
         rc = store_mongo_begin(s, err);
         if (rc != ERR_OK) break;
-        if (!mongoc_collection_replace_one(target == MONGO_META ? s->meta : s->accounts, filter, doc, &opts, &reply,
-                                           &error))
+        if (!mongoc_collection_replace_one(s->accounts, filter, doc, &opts, &reply, &error))
             rc = store_mongo_fail(s, &error, &reply, err);
         bson_destroy(&reply);
     }
@@ -160,27 +185,11 @@ enum err_code store_mongo_import(void *state, const struct json *doc, const stru
     rc = insert(s, bson, err);
     *created = rc == ERR_OK;
     if (rc == ERR_CONFLICT && replace)
-        rc = put_whole(s, MONGO_ACCOUNTS, &filter, bson, err);
+        rc = put_whole(s, &filter, bson, err);
     else if (rc == ERR_CONFLICT)
         err_set(err, ERR_CONFLICT, account->id.text, "an account with this _id exists; --replace replaces it");
     bson_destroy(&filter);
     bson_destroy(bson);
-    return rc;
-}
-
-enum err_code store_mongo_meta_put(void *state, const char *name, const struct json *value, struct err *err)
-{
-    bson_t filter = BSON_INITIALIZER, doc = BSON_INITIALIZER;
-    struct buf text = {0};
-    enum err_code rc = json_print(value, &text, err);
-
-    bson_append_utf8(&filter, "_id", -1, name, -1);
-    bson_append_utf8(&doc, "_id", -1, name, -1);
-    bson_append_utf8(&doc, "value", -1, buf_text(&text), -1);
-    if (rc == ERR_OK) rc = put_whole(state, MONGO_META, &filter, &doc, err);
-    buf_free(&text);
-    bson_destroy(&filter);
-    bson_destroy(&doc);
     return rc;
 }
 

@@ -103,23 +103,63 @@ static enum err_code find_ids(void *state, const struct account_id *forms, int f
     return rc;
 }
 
-static enum err_code scan(void *state, const char *platform, const struct account_id *after, int limit,
-                          store_account_fn *fn, void *arg, struct store_page *page, struct err *err)
+/* What is beyond every key: they begin with a letter. */
+static const char key_end[] = "~";
+
+static enum err_code bind_span(struct sqlite_store *s, enum sqlite_statement which, const struct store_span *span,
+                               int limit, sqlite3_stmt **st, struct err *err)
 {
     static const struct account_id start;
-    struct rows rows = {0};
-    sqlite3_stmt *st;
-    enum err_code rc = store_sqlite_get(state, SCAN, &st, err);
+    enum err_code rc = store_sqlite_get(s, which, st, err);
 
     if (rc != ERR_OK) return rc;
-    store_sqlite_bind_text(st, 1, platform);
-    store_sqlite_bind_id(st, 2, after ? after : &start);
-    sqlite3_bind_int(st, 3, limit);
+    store_sqlite_bind_text(*st, 1, span->platform);
+    store_sqlite_bind_id(*st, 2, span->after ? span->after : &start);
+    sqlite3_bind_int(*st, 3, limit);
+    if (span->to)
+        store_sqlite_bind_id(*st, 4, span->to);
+    else
+        store_sqlite_bind_text(*st, 4, key_end);
+    return ERR_OK;
+}
+
+static enum err_code scan(void *state, const struct store_span *span, int limit, store_account_fn *fn, void *arg,
+                          struct store_page *page, struct err *err)
+{
+    struct rows rows = {0};
+    sqlite3_stmt *st;
+    enum err_code rc = bind_span(state, SCAN, span, limit, &st, err);
+
+    if (rc != ERR_OK) return rc;
     rc = read_rows(state, st, &rows, err);
     if (rc == ERR_OK) page->count = rows.count;
     if (rc == ERR_OK && rows.count) id_of_key(rows.last, &page->last);
     give_rows(&rows, rc == ERR_OK ? fn : NULL, arg);
     return rc;
+}
+
+static enum err_code look_ahead(void *state, const struct store_span *span, int most, int at, struct account_id *id,
+                                int *count, struct err *err)
+{
+    sqlite3_stmt *st;
+    enum err_code rc = bind_span(state, LOOK_AHEAD, span, most, &st, err);
+    int result;
+
+    if (rc != ERR_OK) return rc;
+    while ((result = sqlite3_step(st)) == SQLITE_ROW)
+        if (++*count == at) id_of_key((const char *)sqlite3_column_text(st, 0), id);
+    if (result != SQLITE_DONE) rc = store_sqlite_fail(state, result, err);
+    store_sqlite_done(st);
+    return rc;
+}
+
+static int id_order(const struct account_id *a, const struct account_id *b)
+{
+    char x[SQLITE_KEY_BYTES], y[SQLITE_KEY_BYTES];
+
+    id_key(a, x, sizeof x);
+    id_key(b, y, sizeof y);
+    return strcmp(x, y);
 }
 
 static enum err_code count(void *state, const char *platform, struct store_counts *counts, struct err *err)
@@ -162,6 +202,30 @@ static enum err_code meta_get(void *state, const char *name, struct json **value
     else if (result != SQLITE_ROW)
         rc = store_sqlite_fail(state, result, err);
     store_sqlite_done(st);
+    return rc;
+}
+
+enum err_code store_sqlite_meta_version(struct sqlite_store *s, const char *name, int64_t *version, struct err *err)
+{
+    sqlite3_stmt *st;
+    enum err_code rc = store_sqlite_statement(s, META_VERSION, &st, err);
+    int result;
+
+    if (rc != ERR_OK) return rc;
+    store_sqlite_bind_text(st, 1, name);
+    result = sqlite3_step(st);
+    *version = result == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+    if (result != SQLITE_ROW && result != SQLITE_DONE) rc = store_sqlite_fail(s, result, err);
+    store_sqlite_done(st);
+    return rc;
+}
+
+static enum err_code meta_versions(void *state, const char *const *names, int total, int64_t *versions, struct err *err)
+{
+    enum err_code rc = store_sqlite_ready(state, err);
+
+    for (int i = 0; rc == ERR_OK && i < total; i++)
+        rc = store_sqlite_meta_version(state, names[i], &versions[i], err);
     return rc;
 }
 
@@ -223,9 +287,19 @@ const struct store_backend store_sqlite = {
     .find_workspace = find_workspace,
     .find_ids = find_ids,
     .scan = scan,
+    .look_ahead = look_ahead,
+    .id_order = id_order,
     .update = store_sqlite_update,
     .import = store_sqlite_import,
     .count = count,
     .meta_put = store_sqlite_meta_put,
     .meta_get = meta_get,
+    .meta_bump = store_sqlite_meta_bump,
+    .meta_versions = meta_versions,
+    .now = store_sqlite_now,
+    .lease_create = store_sqlite_lease_create,
+    .lease_list = store_sqlite_lease_list,
+    .lease_take = store_sqlite_lease_take,
+    .lease_write = store_sqlite_lease_write,
+    .lease_delete = store_sqlite_lease_delete,
 };

@@ -1,5 +1,5 @@
 /* The SQLite store's inner parts. store_sqlite_db.c: the file, its schema and the prepared statements; store_sqlite.c: reading;
- * store_sqlite_write.c: writing. Documents are kept as JSON text, beside the columns that queries need.
+ * store_sqlite_write.c: writing; store_sqlite_lease.c: leases and the clock. Documents are kept as JSON text, beside the columns that queries need.
  * Private to store_sqlite*.c. */
 #ifndef TH_STORE_SQLITE_H
 #define TH_STORE_SQLITE_H
@@ -19,6 +19,17 @@ enum sqlite_statement {
     COUNT,
     META_PUT,
     META_GET,
+    META_BUMP,
+    META_VERSION,
+    LOOK_AHEAD,
+    CLOCK_GET,
+    CLOCK_SET,
+    LEASE_CREATE,
+    LEASE_LIST,
+    LEASE_TAKE,
+    LEASE_WRITE,
+    LEASE_DELETE,
+    LEASE_HELD,
     STATEMENT_COUNT
 };
 
@@ -47,15 +58,37 @@ void store_sqlite_done(sqlite3_stmt *st);
 enum err_code store_sqlite_fail(struct sqlite_store *s, int rc, struct err *err);
 int store_sqlite_version(sqlite3 *db, int *version);
 
+/** store_sqlite_meta_version(s, name, &version, err): 0 if there is no such document. */
+enum err_code store_sqlite_meta_version(struct sqlite_store *s, const char *name, int64_t *version, struct err *err);
+
 void store_sqlite_bind_text(sqlite3_stmt *st, int at, const char *text); /* NULL allowed */
 void store_sqlite_bind_id(sqlite3_stmt *st, int at, const struct account_id *id);
 /** store_sqlite_json(st, column, err): a stored document; NULL if it is no JSON. Owns: caller. */
 struct json *store_sqlite_json(sqlite3_stmt *st, int column, struct err *err);
+
+/** store_sqlite_begin(s, loose, err): a transaction that writes. store_sqlite_end(s, rc, err): commits if ${rc} is ERR_OK, else takes back.
+ *  store_sqlite_run(s, st, err): a statement that gives no row. */
+enum err_code store_sqlite_begin(struct sqlite_store *s, int loose, struct err *err);
+enum err_code store_sqlite_end(struct sqlite_store *s, enum err_code rc, struct err *err);
+enum err_code store_sqlite_run(struct sqlite_store *s, sqlite3_stmt *st, struct err *err);
 
 /* The operations of store_backend.h that write. */
 enum err_code store_sqlite_update(void *state, const struct account_id *id, const struct patch *patch, struct err *err);
 enum err_code store_sqlite_import(void *state, const struct json *doc, const struct account *account, int replace,
                                   int *created, struct err *err);
 enum err_code store_sqlite_meta_put(void *state, const char *name, const struct json *value, struct err *err);
+enum err_code store_sqlite_meta_bump(void *state, const char *name, int64_t at_least, int64_t *version,
+                                     struct err *err);
+
+/** store_sqlite_fence(s, fence, err): does it hold, by the lease in the store? Inside a transaction. */
+enum err_code store_sqlite_fence(struct sqlite_store *s, struct fence *fence, struct err *err);
+enum err_code store_sqlite_now(void *state, int64_t *now_ms, struct err *err);
+enum err_code store_sqlite_lease_create(void *state, const char *name, const struct json *value, struct fence *fence,
+                                        struct err *err);
+enum err_code store_sqlite_lease_list(void *state, const char *prefix, store_lease_fn *fn, void *arg, struct err *err);
+enum err_code store_sqlite_lease_take(void *state, struct lease *lease, const char *owner, int64_t ttl_ms,
+                                      struct err *err);
+enum err_code store_sqlite_lease_write(void *state, struct lease *lease, const char *owner, struct err *err);
+enum err_code store_sqlite_lease_delete(void *state, const struct lease *lease, struct err *err);
 
 #endif

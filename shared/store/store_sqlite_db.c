@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 1, HASTY_MS = 1000 };
+enum { SCHEMA_VERSION = 2, HASTY_MS = 1000 };
 
 /* migrations[n] leads from version n to n + 1; those that were ever shipped stay as they are. */
 static const char *const migrations[SCHEMA_VERSION] = {
@@ -17,13 +17,18 @@ static const char *const migrations[SCHEMA_VERSION] = {
     "CREATE INDEX accounts_sweep ON accounts(platform, active, id);"
     "CREATE INDEX accounts_count ON accounts(platform, active, needs, state, status);"
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
+    "ALTER TABLE meta ADD COLUMN version INTEGER NOT NULL DEFAULT 1;"
+    "CREATE TABLE leases(name TEXT PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT NULL, beat INTEGER NOT NULL,"
+    " ttl INTEGER NOT NULL, state TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE clock(one INTEGER PRIMARY KEY CHECK(one=1), boot TEXT NOT NULL, base INTEGER NOT NULL);",
 };
 
 static const char *const statement_sql[STATEMENT_COUNT] = {
     [FIND_WORKSPACE] =
         "SELECT doc, id FROM accounts WHERE platform=?1 AND workspace IN (?2,?3,?4) ORDER BY id LIMIT ?5",
     [FIND_IDS] = "SELECT doc, id FROM accounts WHERE id IN (?1,?2,?3) ORDER BY id LIMIT 2",
-    [SCAN] = "SELECT doc, id FROM accounts WHERE platform=?1 AND active=1 AND id>?2 ORDER BY id LIMIT ?3",
+    [SCAN] = "SELECT doc, id FROM accounts WHERE platform=?1 AND active=1 AND id>?2 AND id<=?4 ORDER BY id LIMIT ?3",
+    [LOOK_AHEAD] = "SELECT id FROM accounts WHERE platform=?1 AND active=1 AND id>?2 AND id<=?4 ORDER BY id LIMIT ?3",
     [GET_DOC] = "SELECT doc FROM accounts WHERE id=?1",
     [UPDATE_DOC] =
         "UPDATE accounts SET platform=?2, workspace=?3, active=?4, needs=?5, state=?6, status=?7, doc=?8 WHERE id=?1",
@@ -33,8 +38,19 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
         "REPLACE INTO accounts(id,platform,workspace,active,needs,state,status,doc) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
     [COUNT] =
         "SELECT active, needs, state, status, count(*) FROM accounts WHERE ?1 IS NULL OR platform=?1 GROUP BY 1,2,3,4",
-    [META_PUT] = "REPLACE INTO meta(name,value) VALUES(?1,?2)",
+    [META_PUT] =
+        "INSERT INTO meta(name,value) VALUES(?1,?2) ON CONFLICT DO UPDATE SET value=excluded.value, version=version+1",
+    [META_BUMP] = "INSERT INTO meta VALUES(?1,'null',max(?2,1)) ON CONFLICT DO UPDATE SET version=max(version+1,?2)",
+    [META_VERSION] = "SELECT version FROM meta WHERE name=?1",
     [META_GET] = "SELECT value FROM meta WHERE name=?1",
+    [CLOCK_GET] = "SELECT base FROM clock WHERE boot=?1",
+    [CLOCK_SET] = "REPLACE INTO clock(one,boot,base) VALUES(1,?1,?2)",
+    [LEASE_CREATE] = "INSERT INTO leases(name,owner,epoch,beat,ttl,state) VALUES(?1,'',0,0,0,?2)",
+    [LEASE_LIST] = "SELECT name, owner, epoch, beat, ttl, state FROM leases WHERE substr(name,1,length(?1))=?1",
+    [LEASE_TAKE] = "UPDATE leases SET owner=?2, epoch=?3, beat=beat+1, ttl=?4 WHERE name=?1 AND epoch=?5 AND beat=?6",
+    [LEASE_WRITE] = "UPDATE leases SET owner=?2, beat=beat+1, state=?3 WHERE name=?1 AND epoch=?4 AND owner=?5",
+    [LEASE_DELETE] = "DELETE FROM leases WHERE name=?1 AND epoch=?2 AND owner=?3",
+    [LEASE_HELD] = "SELECT 1 FROM leases WHERE name=?1 AND epoch=?2 AND owner<>''",
 };
 
 static enum err_code code_of(int rc)

@@ -4,7 +4,7 @@
 
 /* A commit that is not synced stays whole and in order; only a power cut can take it, with those after it, and the next synced one
  * takes it to the disk. That spares a sweep one fsync an account. */
-static enum err_code begin(struct sqlite_store *s, int loose, struct err *err)
+enum err_code store_sqlite_begin(struct sqlite_store *s, int loose, struct err *err)
 {
     enum err_code rc = store_sqlite_ready(s, err);
     int result = SQLITE_OK;
@@ -17,8 +17,7 @@ static enum err_code begin(struct sqlite_store *s, int loose, struct err *err)
     return result == SQLITE_OK ? ERR_OK : store_sqlite_fail(s, result, err);
 }
 
-/* Commits if ${rc} is ERR_OK, else takes back. */
-static enum err_code end(struct sqlite_store *s, enum err_code rc, struct err *err)
+enum err_code store_sqlite_end(struct sqlite_store *s, enum err_code rc, struct err *err)
 {
     if (rc == ERR_OK) {
         int result = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
@@ -29,7 +28,7 @@ static enum err_code end(struct sqlite_store *s, enum err_code rc, struct err *e
     return rc;
 }
 
-static enum err_code run(struct sqlite_store *s, sqlite3_stmt *st, struct err *err)
+enum err_code store_sqlite_run(struct sqlite_store *s, sqlite3_stmt *st, struct err *err)
 {
     int rc = sqlite3_step(st);
     enum err_code code = rc == SQLITE_DONE                  ? ERR_OK
@@ -67,7 +66,7 @@ static enum err_code write_doc(struct sqlite_store *s, enum sqlite_statement whi
         store_sqlite_bind_text(st, 6, word_of(json_member(a.health, "state")));
         store_sqlite_bind_text(st, 7, word_of(json_member(doc, "tokenStatus")));
         store_sqlite_bind_text(st, 8, buf_text(&text));
-        rc = run(s, st, err);
+        rc = store_sqlite_run(s, st, err);
     }
     buf_free(&text);
     account_fini(&a);
@@ -98,8 +97,9 @@ static enum err_code update_locked(struct sqlite_store *s, const struct account_
                                    struct err *err)
 {
     struct json *doc = NULL;
-    enum err_code rc = read_doc(s, id, &doc, err);
+    enum err_code rc = patch->fence ? store_sqlite_fence(s, patch->fence, err) : ERR_OK;
 
+    if (rc == ERR_OK) rc = read_doc(s, id, &doc, err);
     if (rc == ERR_OK && !patch_guards_hold(doc, patch))
         rc = err_set(err, ERR_CONFLICT, id->text, "the account was changed meanwhile");
     if (rc == ERR_OK && !patch_apply(doc, patch)) rc = err_set(err, ERR_NOMEM, id->text, "no memory for the account");
@@ -124,9 +124,9 @@ static void forget(struct sqlite_store *s, const struct patch *patch)
 
 enum err_code store_sqlite_update(void *state, const struct account_id *id, const struct patch *patch, struct err *err)
 {
-    enum err_code rc = begin(state, patch->loose, err);
+    enum err_code rc = store_sqlite_begin(state, patch->loose, err);
 
-    if (rc == ERR_OK) rc = end(state, update_locked(state, id, patch, err), err);
+    if (rc == ERR_OK) rc = store_sqlite_end(state, update_locked(state, id, patch, err), err);
     if (rc == ERR_OK) forget(state, patch);
     return rc;
 }
@@ -134,7 +134,7 @@ enum err_code store_sqlite_update(void *state, const struct account_id *id, cons
 enum err_code store_sqlite_import(void *state, const struct json *doc, const struct account *account, int replace,
                                   int *created, struct err *err)
 {
-    enum err_code rc = begin(state, 0, err);
+    enum err_code rc = store_sqlite_begin(state, 0, err);
 
     *created = 0;
     if (rc != ERR_OK) return rc;
@@ -144,7 +144,7 @@ enum err_code store_sqlite_import(void *state, const struct json *doc, const str
         rc = write_doc(state, REPLACE, doc, err);
     else if (rc == ERR_CONFLICT)
         err_set(err, rc, account->id.text, "an account with this _id exists; --replace replaces it");
-    return end(state, rc, err);
+    return store_sqlite_end(state, rc, err);
 }
 
 enum err_code store_sqlite_meta_put(void *state, const char *name, const struct json *value, struct err *err)
@@ -153,16 +153,32 @@ enum err_code store_sqlite_meta_put(void *state, const char *name, const struct 
     sqlite3_stmt *st = NULL;
     enum err_code rc = json_print(value, &text, err);
 
-    if (rc == ERR_OK) rc = begin(state, 0, err);
+    if (rc == ERR_OK) rc = store_sqlite_begin(state, 0, err);
     if (rc == ERR_OK) {
         rc = store_sqlite_statement(state, META_PUT, &st, err);
         if (rc == ERR_OK) {
             store_sqlite_bind_text(st, 1, name);
             store_sqlite_bind_text(st, 2, buf_text(&text));
-            rc = run(state, st, err);
+            rc = store_sqlite_run(state, st, err);
         }
-        rc = end(state, rc, err);
+        rc = store_sqlite_end(state, rc, err);
     }
     buf_free(&text);
     return rc;
+}
+
+enum err_code store_sqlite_meta_bump(void *state, const char *name, int64_t at_least, int64_t *version, struct err *err)
+{
+    sqlite3_stmt *st = NULL;
+    enum err_code rc = store_sqlite_begin(state, 0, err);
+
+    if (rc != ERR_OK) return rc;
+    rc = store_sqlite_statement(state, META_BUMP, &st, err);
+    if (rc == ERR_OK) {
+        store_sqlite_bind_text(st, 1, name);
+        sqlite3_bind_int64(st, 2, at_least);
+        rc = store_sqlite_run(state, st, err);
+    }
+    if (rc == ERR_OK) rc = store_sqlite_meta_version(state, name, version, err);
+    return store_sqlite_end(state, rc, err);
 }

@@ -165,6 +165,69 @@ static void updates_of_different_fields_do_not_undo_each_other(void **state)
     account_fini(&account);
 }
 
+/* ---- leases ---- */
+
+static void keep_lease(void *arg, struct lease *lease)
+{
+    *(struct lease *)arg = *lease;
+}
+
+/* All see the lease of the round before any takes it. */
+static int take_lease(struct store *store, int number)
+{
+    char owner[16];
+
+    snprintf(owner, sizeof owner, "process %d", number);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct lease lease = {0};
+        struct err err = {0};
+        char name[16];
+        enum err_code rc;
+
+        snprintf(name, sizeof name, "lease-%02d", round);
+        rc = store_lease_list(store, name, keep_lease, &lease, &err);
+        if (rc != ERR_OK) return say(number, rc, &err);
+        meet(round);
+        rc = store_lease_take(store, &lease, owner, 60000, &err);
+        lease_fini(&lease);
+        if (rc == ERR_OK) {
+            atomic_fetch_add(&shared->wins[round], 1);
+            atomic_store(&shared->winner[round], number);
+        } else if (rc != ERR_CONFLICT) {
+            return say(number, rc, &err);
+        }
+    }
+    return 0;
+}
+
+static void of_many_that_take_a_lease_exactly_one_holds_it(void **state)
+{
+    struct json *nothing = fixture_json("{}");
+
+    (void)state;
+    for (int i = 0; i < ROUNDS; i++) {
+        struct err err = {0};
+        char name[16];
+
+        snprintf(name, sizeof name, "lease-%02d", i);
+        fixture_expect(store_lease_create(fx.store, name, nothing, NULL, &err), ERR_OK, &err, name);
+    }
+    json_free(nothing);
+    run_all(take_lease);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct lease lease = {0};
+        struct err err = {0};
+        char name[16], owner[16];
+
+        if (shared->wins[i] != 1) fail_msg("round %d: %d took it, expected 1", i, shared->wins[i]);
+        snprintf(name, sizeof name, "lease-%02d", i);
+        snprintf(owner, sizeof owner, "process %d", shared->winner[i]);
+        fixture_expect(store_lease_list(fx.store, name, keep_lease, &lease, &err), ERR_OK, &err, name);
+        assert_string_equal(lease.owner, owner);
+        lease_fini(&lease);
+    }
+}
+
 /* ---- import ---- */
 
 static int import_same(struct store *store, int number)
@@ -240,6 +303,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(of_many_that_compare_and_swap_exactly_one_wins),
+        TEST(of_many_that_take_a_lease_exactly_one_holds_it),
         TEST(updates_of_different_fields_do_not_undo_each_other),
         TEST(of_many_that_import_one_account_exactly_one_creates_it),
         TEST(many_may_open_a_new_store_at_once),

@@ -112,6 +112,85 @@ static void a_scan_goes_on_exactly_after_any_account(void **state)
     }
 }
 
+/* Bounds of every type, at accounts, between them and where there is none: what a span leaves out the next one has. */
+static void spans_give_every_account_exactly_once_wherever_they_are_cut(void **state)
+{
+    static const char *const between[] = {"\"m\"", "\"\xc3\xa8\"", "7", "-100",
+                                          "{\"$oid\":\"11111111111111111111111a\"}"};
+    enum { CUTS = MIXED + sizeof between / sizeof *between };
+    struct account_id cuts[CUTS];
+    struct seen whole, part;
+
+    (void)state;
+    put_mixed();
+    sweep(NULL, 100, &whole);
+    for (int i = 0; i < CUTS; i++)
+        cuts[i] = i < MIXED ? whole.ids[i] : fixture_id(between[i - MIXED]);
+    for (int i = 0; i < CUTS; i++)
+        for (int k = 0; k < CUTS; k++) {
+            const struct account_id *bounds[] = {NULL, &cuts[i], &cuts[k], NULL};
+            struct seen all = {0};
+
+            if (store_id_order(fx.store, &cuts[i], &cuts[k]) > 0) continue;
+            for (int s = 0; s < 3; s++) {
+                const struct store_span span = {"instagram", bounds[s], bounds[s + 1]};
+                struct store_page page;
+                struct account_id id;
+                struct err err = {0};
+                int count;
+
+                part.count = 0;
+                fixture_expect(store_scan_span(fx.store, &span, 100, note, &part, &page, &err), ERR_OK, &err, "span");
+                fixture_expect(store_look_ahead(fx.store, &span, 100, part.count ? part.count : 1, &id, &count, &err),
+                               ERR_OK, &err, "look ahead");
+                if (count != part.count) fail_msg("looking ahead: got %d, the scan had %d", count, part.count);
+                if (count) assert_memory_equal(&id, &part.ids[count - 1], sizeof id);
+                for (int n = 0; n < part.count; n++)
+                    memcpy(all.keys[all.count++], part.keys[n], sizeof part.keys[n]);
+            }
+            expect_same(&all, &whole, 0, "three spans");
+        }
+}
+
+static void looking_ahead_stops_where_it_is_told(void **state)
+{
+    const struct store_span span = {"instagram", NULL, NULL};
+    struct seen whole;
+    struct account_id id;
+    struct err err = {0};
+    int count;
+
+    (void)state;
+    put_mixed();
+    fixture_put("{\"_id\":\"-off\",\"platform\":\"instagram\",\"isActive\":false}");
+    sweep(NULL, 100, &whole);
+    fixture_expect(store_look_ahead(fx.store, &span, 5, 3, &id, &count, &err), ERR_OK, &err, "look ahead");
+    assert_int_equal(count, 5);
+    assert_memory_equal(&id, &whole.ids[2], sizeof id);
+    fixture_expect(store_look_ahead(fx.store, &span, 100, 50, &id, &count, &err), ERR_OK, &err, "look ahead");
+    assert_int_equal(count, MIXED);
+    assert_int_equal(id.type, ID_NONE);
+}
+
+static void the_order_of_ids_is_that_of_the_scan(void **state)
+{
+    const struct account_id none = {0};
+    struct seen whole;
+
+    (void)state;
+    put_mixed();
+    sweep(NULL, 100, &whole);
+    for (int i = 0; i < whole.count; i++) {
+        assert_true(store_id_order(fx.store, &none, &whole.ids[i]) < 0);
+        for (int k = 0; k < whole.count; k++) {
+            const int order = store_id_order(fx.store, &whole.ids[i], &whole.ids[k]);
+
+            if ((order > 0) - (order < 0) != (i > k) - (i < k))
+                fail_msg("%s and %s: got %d", whole.keys[i], whole.keys[k], order);
+        }
+    }
+}
+
 static void a_scan_goes_on_after_an_account_that_is_gone(void **state)
 {
     const struct account_id gone = fixture_id("\"m\"");
@@ -324,6 +403,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_scan_gives_every_account_once_over_pages_of_any_size),
         TEST(a_scan_goes_on_exactly_after_any_account),
+        TEST(spans_give_every_account_exactly_once_wherever_they_are_cut),
+        TEST(looking_ahead_stops_where_it_is_told),
+        TEST(the_order_of_ids_is_that_of_the_scan),
         TEST(a_scan_goes_on_after_an_account_that_is_gone),
         TEST(a_workspace_is_listed_in_the_order_of_the_scan),
         TEST(a_scan_leaves_out_what_is_disconnected_and_other_platforms),
