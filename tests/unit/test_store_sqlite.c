@@ -188,35 +188,6 @@ static void the_schema_has_its_version(void **state)
     store_close(store);
 }
 
-/* As the first version made it, with a document in each table. */
-static void a_file_of_the_first_schema_is_brought_up_and_loses_nothing(void **state)
-{
-    const char *const names[] = {"monitor"};
-    struct json *value = NULL;
-    struct store *store;
-    int64_t version = 0, now_ms;
-    struct err err = {0};
-
-    (void)state;
-    sqlite3_close(open_raw("CREATE TABLE accounts(id TEXT NOT NULL UNIQUE, platform TEXT NOT NULL, workspace TEXT, "
-                           "active INTEGER NOT NULL,"
-                           " needs INTEGER NOT NULL, state TEXT NOT NULL, status TEXT NOT NULL, doc TEXT NOT NULL);"
-                           "CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
-                           "INSERT INTO meta VALUES('monitor','{\"pid\":7}');"
-                           "INSERT INTO accounts VALUES('s:a','instagram',NULL,1,0,'','old',"
-                           "'{\"_id\":\"a\",\"platform\":\"instagram\",\"tokenStatus\":\"old\"}');"
-                           "PRAGMA user_version=1"));
-    store = open_good();
-    expect_status(store, "old");
-    assert_int_equal(store_meta_get(store, "monitor", &value, &err), ERR_OK);
-    assert_int_equal(store_meta_versions(store, names, 1, &version, &err), ERR_OK);
-    assert_true(json_member(value, "pid") && version == 1);
-    assert_int_equal(store_now(store, &now_ms, &err), ERR_OK);
-    expect_pragma("PRAGMA user_version", "2");
-    json_free(value);
-    store_close(store);
-}
-
 static void a_newer_schema_is_refused_and_left_alone(void **state)
 {
     struct err err = {0};
@@ -495,7 +466,6 @@ int main(void)
         TEST(the_file_and_what_lies_beside_it_are_the_owners_alone),
         TEST(every_write_is_synced_unless_it_is_loose),
         TEST(the_schema_has_its_version),
-        TEST(a_file_of_the_first_schema_is_brought_up_and_loses_nothing),
         TEST(a_newer_schema_is_refused_and_left_alone),
         TEST(a_file_of_another_kind_is_refused_and_left_alone),
         TEST(a_file_that_vanished_is_waited_for_and_not_made_anew),
