@@ -28,6 +28,8 @@ enum {
     LIMIT_PROVIDER_RULES = 128,            /* rules in one provider file */
     LIMIT_WORKSPACE_ACCOUNTS = 2000,       /* accounts loaded for one request */
     LIMIT_IMPORT_LINE_BYTES = 1 << 20,
+    LIMIT_SHUT_AGAIN_MS =
+        86400000,                 /* an envelope that no key opens is not tried again with the same keys for so long */
     LIMIT_CLOCK_SKEW_MS = 600000, /* how far the clocks of two hosts may be apart */
     LIMIT_SPOOL_SLOTS = 1024,     /* refreshes whose answers may wait for the store on one host */
     LIMIT_WORKERS = 256,

@@ -220,9 +220,9 @@ static int open_envelope(const struct account *account, const struct keyring *ri
 
     form->was_fast = open_fast(account, ring, in->what, form);
     if (!form->was_fast) {
-        in->was_slow = 1;
-        if (keyring_open(ring, &form->env, &form->token, NULL, &err) != ERR_OK) {
-            form->is_shut = 1;
+        form->is_shut = shut_open(account, ring, &form->env, &form->token, &form->shut, &err) != ERR_OK;
+        in->was_slow |= form->shut.was_tried;
+        if (form->is_shut) {
             snprintf(in->why, sizeof in->why, "%s", err.text);
             return 0;
         }

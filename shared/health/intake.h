@@ -1,8 +1,9 @@
 /* Taking an account's token in, access or refresh: which fields hold one, in which form, which form opens, and what is wrong with how it is
  * stored. To describe costs microseconds and opens nothing. To open costs a key derivation (about 22 ms a key) unless a
- * fast envelope fits, so a form is opened only when its token is wanted. No I/O. */
+ * fast envelope fits, or it is remembered that no key opens it (shut.h); so a form is opened only when its token is wanted. No I/O. */
 #ifndef TH_INTAKE_H
 #define TH_INTAKE_H
+#include "health/shut.h"
 #include "health/verdict.h"
 #include "store/account.h"
 #include "token/keyring.h"
@@ -20,11 +21,12 @@ enum { PRINT_BYTES = 48 };
 /** What one field holds. */
 struct form {
     enum form_kind kind;
-    char print[PRINT_BYTES];  /* fingerprint; "" if absent */
-    struct envelope env;      /* FORM_ENVELOPE */
-    struct secret token;      /* FORM_PLAIN; FORM_ENVELOPE once opened */
-    int was_fast;             /* opened from the fast envelope */
-    int is_shut;              /* well-formed, but no key of the ring opens it */
+    char print[PRINT_BYTES]; /* fingerprint; "" if absent */
+    struct envelope env;     /* FORM_ENVELOPE */
+    struct secret token;     /* FORM_PLAIN; FORM_ENVELOPE once opened */
+    int was_fast;            /* opened from the fast envelope */
+    int is_shut;             /* well-formed, but no key of the ring opens it */
+    struct shut shut;
     int is_dead;              /* the provider refused its token for good: set by who asked */
     int is_copy;              /* holds the same token as the form before */
     unsigned char mirror[32]; /* of an envelope that was opened: keyring_mirror */
@@ -45,8 +47,6 @@ struct intake {
 
 /** intake_describe(account, ring, in): forms, prints and faults. ring NULL: a plain token has no print then. Owns: caller, intake_fini. */
 void intake_describe(const struct account *account, const struct keyring *ring, struct intake *in);
-/** intake_describe_refresh(account, ring, in): the same of the refresh token; its faults are counted with the access token's. */
-void intake_describe_refresh(const struct account *account, const struct keyring *ring, struct intake *in);
 /** intake_describe_refresh(account, ring, in): the same of the refresh token; its faults are counted with the access token's. */
 void intake_describe_refresh(const struct account *account, const struct keyring *ring, struct intake *in);
 /** intake_next(account, ring, in): the next form that gives a token, another one than those before; opened. NULL: there is none

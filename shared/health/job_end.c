@@ -134,7 +134,7 @@ static void prepare(struct job *job, const struct observation *obs, const struct
         .accepted = reason_class(obs->reason) == CLASS_ACCEPTED,
         .drop_other = winner && (job->asked.finding.reason == REASON_OK || !job->is_unsettled),
         .uses_refresh = winner && login_refresh(job->asked.login)->model == REFRESH_TOKEN,
-        .refresh_was_slow = job->refresh.intake.was_slow,
+        .refresh = &job->refresh.intake,
     };
     w->may_seal = wants_seal(job) && job_may_seal(job);
     /* What is about to be dropped unasked is at least looked at: is it an envelope that does not open? */

@@ -1,5 +1,6 @@
 #include "health/key_trust.h"
 #include "base/clock.h"
+#include "health/shut.h"
 #include <string.h>
 
 enum { PAGE = 100, MOST = 2000 /* of a platform */, TRIES = 3, LOOK_AGAIN_MS = 60000, TAKEN_ON_TRUST_MS = 300000 };
@@ -21,11 +22,12 @@ static int try_account(void *arg, struct account *account)
     struct look *look = arg;
     struct envelope env = {0};
     struct secret token = {0};
+    struct shut shut;
 
     if (account->encrypted_access && strcmp(account->id.text, look->account->id.text) != 0 &&
         envelope_parse(account->encrypted_access, &env, NULL) == ERR_OK) {
         look->tried++;
-        look->opened = keyring_open(look->ring, &env, &token, NULL, NULL) == ERR_OK;
+        look->opened = shut_open(account, look->ring, &env, &token, &shut, NULL) == ERR_OK;
     }
     secret_free(&token);
     envelope_fini(&env);

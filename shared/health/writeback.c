@@ -203,20 +203,27 @@ static void put_health(const struct writeback *w, const char *print, struct patc
     put_attempt(b, v, patch);
 }
 
+static void note_shut(const struct intake *in, struct shut_list *list)
+{
+    for (int i = 0; in && i < FIELD_COUNT; i++)
+        shut_note(list, in->forms[i].shut.print);
+}
+
 enum err_code writeback_build(const struct writeback *w, struct patch *patch, struct writeback_effect *effect,
                               struct err *err)
 {
-    int refresh_fixed = 0;
     enum err_code rc;
 
     memset(effect, 0, sizeof *effect);
     put_guards(w, patch);
     rc = put_access(w, patch, effect, err);
-    if (rc == ERR_OK) rc = writeback_refresh_token(w, patch, &refresh_fixed, err);
+    if (rc == ERR_OK) rc = writeback_refresh_token(w, patch, effect, err);
     if (rc != ERR_OK) return rc;
-    effect->fixed |= refresh_fixed;
     put_status(w, patch, effect);
     put_health(w, effect->print, patch);
+    note_shut(w->intake, &effect->shut);
+    note_shut(w->refresh, &effect->shut);
+    if (effect->shut.count || w->accepted) shut_put(&effect->shut, w->account->health, patch);
     if (effect->fixed) patch_set_date(patch, "lastTokenFix", w->now.at_ms);
     if (effect->fixed || w->before->state != w->after->state) patch_set_date(patch, "updatedAt", w->now.at_ms);
     /* What somebody was told is on disk first. */

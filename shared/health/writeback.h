@@ -22,17 +22,18 @@ struct writeback {
     const struct verdict *after;
     const struct keyring *ring;
     struct moment now;
-    int fix;              /* put storage faults right */
-    int may_seal;         /* the write key is known to be the application's: plain tokens may be sealed with it */
-    int accepted;         /* the provider took the winner's token just now */
-    int drop_other;       /* … and the other form is known to be no better */
-    int uses_refresh;     /* the login refreshes with a refresh token: it gets a fast envelope, too … */
-    int refresh_was_slow; /* … also when that was opened the slow way just now */
+    int fix;          /* put storage faults right */
+    int may_seal;     /* the write key is known to be the application's: plain tokens may be sealed with it */
+    int accepted;     /* the provider took the winner's token just now */
+    int drop_other;   /* … and the other form is known to be no better */
+    int uses_refresh; /* the login refreshes with a refresh token: it gets a fast envelope, too … */
+    const struct intake *refresh; /* … also when that was opened the slow way just now; what NULL: it was not opened */
 };
 /** What the patch will do once it is applied. */
 struct writeback_effect {
     char print[PRINT_BYTES]; /* of what is stored then */
     int fixed;               /* FAULT_… put right */
+    struct shut_list shut;   /* envelopes that no key opens, as found just now or remembered */
     int found;               /* FAULT_STALE_STATUS if the document contradicts the verdict that we held */
 };
 
@@ -48,7 +49,8 @@ enum err_code writeback_fast(const struct writeback *w, const char *field, const
 /** writeback_set_aside(w, field, patch, is_safe, err): the form of ${field} is about to go. ${is_safe}: nothing is lost with it. */
 enum err_code writeback_set_aside(const struct writeback *w, enum form_field field, struct patch *patch, int *is_safe,
                                   struct err *err);
-/** writeback_refresh_token(w, patch, fixed, err): the refresh token's two fields: moved, sealed or left. */
-enum err_code writeback_refresh_token(const struct writeback *w, struct patch *patch, int *fixed, struct err *err);
+/** writeback_refresh_token(w, patch, effect, err): the refresh token's two fields: moved, sealed or left. */
+enum err_code writeback_refresh_token(const struct writeback *w, struct patch *patch, struct writeback_effect *effect,
+                                      struct err *err);
 
 #endif

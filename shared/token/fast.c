@@ -11,6 +11,7 @@ enum { KEK_ITERATIONS = 600000, VERSION = 1, SALT_BYTES = 16, AAD_BYTES = LIMIT_
 static const char kek_salt[] = "token-health key-encryption key v1:";
 static const char mirror_salt[] = "mirror";
 static const char mirror_info[] = "token-health mirror v1";
+static const char shut_info[] = "token-health shut v1";
 static const char record_info[] = "token-health record v1";
 static const unsigned char no_mirror[SHA256_BYTES];
 
@@ -31,17 +32,30 @@ enum err_code fast_make_kek(const struct keyring *ring, struct ring_key *key, st
     return rc;
 }
 
-enum err_code fast_make_mirror_key(struct keyring *ring, struct err *err)
+static enum err_code make_key(const struct secret *from, const char *info, struct secret *out, struct err *err)
 {
     const struct crypto_piece salt = {mirror_salt, strlen(mirror_salt)};
     unsigned char key[CRYPTO_KEY_BYTES] = {0};
     enum err_code rc;
 
-    if (crypto_hkdf(&ring->keys[0].kek, salt, mirror_info, key))
-        rc = secret_put(&ring->mirror_key, key, sizeof key, err);
+    if (crypto_hkdf(from, salt, info, key))
+        rc = secret_put(out, key, sizeof key, err);
     else
         rc = err_set(err, ERR_CRYPTO, NULL, "HKDF failed");
     secret_wipe(key, sizeof key);
+    return rc;
+}
+
+enum err_code fast_make_print_keys(struct keyring *ring, struct err *err)
+{
+    struct secret all = {0};
+    enum err_code rc = secret_new(&all, (size_t)ring->key_count * CRYPTO_KEY_BYTES, err);
+
+    for (int i = 0; rc == ERR_OK && i < ring->key_count; i++)
+        memcpy(secret_room(&all) + (size_t)i * CRYPTO_KEY_BYTES, secret_bytes(&ring->keys[i].kek), CRYPTO_KEY_BYTES);
+    if (rc == ERR_OK) rc = make_key(&all, shut_info, &ring->shut_key, err);
+    if (rc == ERR_OK) rc = make_key(&ring->keys[0].kek, mirror_info, &ring->mirror_key, err);
+    secret_free(&all);
     return rc;
 }
 
@@ -51,9 +65,16 @@ static void mirror(const struct keyring *ring, const struct crypto_piece *pieces
     if (!crypto_hmac(&ring->mirror_key, pieces, count, out)) memset(out, 0, 32);
 }
 
+/* The same bytes on every host that shares the store. */
+static void put_number(int64_t n, unsigned char out[8])
+{
+    for (int i = 0; i < 8; i++)
+        out[i] = (unsigned char)((uint64_t)n >> (56 - 8 * i));
+}
+
 void keyring_mirror(const struct keyring *ring, const struct envelope *env, unsigned char out[32])
 {
-    unsigned char kdf[8]; /* the same bytes on every host that shares the store */
+    unsigned char kdf[8];
     const struct crypto_piece pieces[] = {{"e", 1},
                                           {kdf, sizeof kdf},
                                           {env->iv, sizeof env->iv},
@@ -61,9 +82,20 @@ void keyring_mirror(const struct keyring *ring, const struct envelope *env, unsi
                                           {env->tag, sizeof env->tag},
                                           {env->data, env->data_len}};
 
-    for (int i = 0; i < 8; i++)
-        kdf[i] = (unsigned char)((uint64_t)env->kdf >> (56 - 8 * i));
+    put_number(env->kdf, kdf);
     mirror(ring, pieces, 6, out);
+}
+
+/* Over the mirror, which is about the same envelope. The count of the ring matters where the envelope has none. */
+void keyring_shut_print(const struct keyring *ring, const struct envelope *env, int64_t epoch, unsigned char out[32])
+{
+    unsigned char of[SHA256_BYTES], kdf[8], at[8];
+    const struct crypto_piece pieces[] = {{of, sizeof of}, {kdf, sizeof kdf}, {at, sizeof at}};
+
+    keyring_mirror(ring, env, of);
+    put_number(ring->kdf_iterations, kdf);
+    put_number(epoch, at);
+    if (!crypto_hmac(&ring->shut_key, pieces, 3, out)) crypto_random(out, SHA256_BYTES, NULL); /* fits nothing */
 }
 
 void keyring_print(const struct keyring *ring, const struct secret *token, unsigned char out[32])

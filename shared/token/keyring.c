@@ -53,7 +53,7 @@ enum err_code keyring_new(const struct keyring_options *options, struct keyring 
     if (!secret_is_empty(salt)) rc = secret_put(&r->global_salt, secret_bytes(salt), salt->len, err);
     for (int i = 0; rc == ERR_OK && i < options->key_count; i++)
         rc = add_key(r, &options->keys[i], err);
-    if (rc == ERR_OK) rc = fast_make_mirror_key(r, err);
+    if (rc == ERR_OK) rc = fast_make_print_keys(r, err);
     if (rc == ERR_OK)
         *ring = r;
     else
@@ -70,6 +70,7 @@ void keyring_free(struct keyring *ring)
     }
     secret_free(&ring->global_salt);
     secret_free(&ring->mirror_key);
+    secret_free(&ring->shut_key);
     free(ring);
 }
 

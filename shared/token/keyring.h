@@ -40,6 +40,9 @@ struct fast_binding {
 void keyring_mirror(const struct keyring *ring, const struct envelope *env, unsigned char out[32]);
 /** keyring_print(ring, token, out): the same kind of fingerprint for a plain token (no envelope exists yet). */
 void keyring_print(const struct keyring *ring, const struct secret *token, unsigned char out[32]);
+/** keyring_shut_print(ring, env, epoch, out): the same kind of fingerprint of ${env}, ${epoch} and all that decides whether the ring opens
+ *  it: every key, the global salt, the iteration count. */
+void keyring_shut_print(const struct keyring *ring, const struct envelope *env, int64_t epoch, unsigned char out[32]);
 /** keyring_fast_open(ring, fast, binding, of, token, err): ${fast} = {v, kid, salt, iv, tag, data, of}. Fails:
  *  ERR_NOT_FOUND when absent, of another version, of an unknown kid or of another envelope (its "of" differs): rebuild
  * it; ERR_UNDECRYPTABLE when the tag does not verify (moved between accounts, damaged): rebuild it too. Under 5 µs. */

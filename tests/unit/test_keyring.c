@@ -281,6 +281,34 @@ static void no_key_and_no_token_stays_in_memory(void **state)
         assert_false(fixture_memory_holds(token_inverted + at, 16));
 }
 
+static void a_shut_print_fits_the_same_envelope_and_ring_alone(void **state)
+{
+    static const char *const other_kids[] = {"another name"};
+    struct envelope env = sealed(ring, FIXTURE_TOKEN), other = sealed(ring, FIXTURE_TOKEN);
+    struct keyring *same = fixture_ring(other_kids, both_keys, 1, "", 1),
+                   *slower = fixture_ring(both_kids, both_keys, 1, "", 2);
+    unsigned char prints[8][32];
+
+    (void)state;
+    keyring_shut_print(ring, &env, 7, prints[0]);
+    keyring_shut_print(same, &env, 7, prints[1]);
+    assert_memory_equal(prints[0], prints[1], 32); /* a key's name does not make it open anything */
+    keyring_shut_print(ring, &env, 8, prints[1]);
+    keyring_shut_print(ring, &other, 7, prints[2]);
+    keyring_shut_print(old_ring, &env, 7, prints[3]);  /* another key */
+    keyring_shut_print(both_ring, &env, 7, prints[4]); /* one key more */
+    keyring_shut_print(salted_ring, &env, 7, prints[5]);
+    keyring_shut_print(slower, &env, 7, prints[6]);
+    keyring_mirror(ring, &env, prints[7]);
+    for (int i = 0; i < 8; i++)
+        for (int j = 0; j < i; j++)
+            if (!memcmp(prints[i], prints[j], 32)) fail_msg("prints %d and %d are the same", i, j);
+    keyring_free(same);
+    keyring_free(slower);
+    envelope_fini(&env);
+    envelope_fini(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +321,7 @@ int main(void)
         cmocka_unit_test(the_global_salt_counts),
         cmocka_unit_test(a_ring_that_makes_no_sense_is_refused_at_once),
         cmocka_unit_test(no_key_and_no_token_stays_in_memory),
+        cmocka_unit_test(a_shut_print_fits_the_same_envelope_and_ring_alone),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
