@@ -23,7 +23,7 @@ struct call {
     int header_count;
     int is_plain, is_refused; /* http; refused by policy, never given to curl */
     int too_large, not_allowed, head_ended;
-    int64_t started_mono_ms;
+    int64_t started_mono_ms, timeout_ms;
     http_done_fn *done;
     void *arg;
 };
@@ -243,6 +243,8 @@ enum err_code http_start(struct http_client *client, const struct http_request *
     call->is_plain = !strncasecmp(buf_text(&req->url), "http:", 5);
     call->is_refused = http_url_check(buf_text(&req->url), NULL) != ERR_OK || !headers_are_clean(req);
     call->started_mono_ms = clock_mono_ms();
+    call->timeout_ms = client->options.total_timeout_ms;
+    if (req->timeout_ms > 0 && req->timeout_ms < call->timeout_ms) call->timeout_ms = req->timeout_ms;
     set_destination(call, req);
     set_request(call, req);
     *client->waiting_end = call;
@@ -284,6 +286,14 @@ static int is_sent(const struct call *call)
     return curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us) != CURLE_OK || pretransfer_us;
 }
 
+/* A time to connect that ran out before is no cut. curl counts from a little later than we, in whole milliseconds. */
+static int is_cut(const struct call *call, int64_t elapsed_ms)
+{
+    enum { CLOCK_SLACK_MS = 5 };
+
+    return call->timeout_ms < call->client->options.total_timeout_ms && elapsed_ms + CLOCK_SLACK_MS >= call->timeout_ms;
+}
+
 static int64_t date_of(const struct http_answer *answer)
 {
     const char *text = http_answer_header(answer, "Date");
@@ -301,6 +311,7 @@ static void finish(struct call *call, CURLcode code)
     call->client->inflight--;
     answer.elapsed_ms = clock_mono_ms() - call->started_mono_ms;
     answer.is_sent = is_sent(call);
+    answer.is_cut = answer.outcome == HTTP_TIMED_OUT && is_cut(call, answer.elapsed_ms);
     if (answer.outcome == HTTP_ANSWERED) {
         curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
         answer.status = (int)status;
@@ -330,7 +341,7 @@ static int start_waiting(struct http_client *client)
 
     while (client->waiting && client->active_count < client->options.max_connections) {
         struct call *call = client->waiting;
-        int64_t left_ms = client->options.total_timeout_ms - (clock_mono_ms() - call->started_mono_ms);
+        int64_t left_ms = call->timeout_ms - (clock_mono_ms() - call->started_mono_ms);
         CURLcode failure = left_ms <= 0 ? CURLE_OPERATION_TIMEDOUT : CURLE_OK;
 
         client->waiting = call->next;

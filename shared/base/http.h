@@ -32,6 +32,7 @@ struct http_request {
     int header_count;
     struct buf body;          /* form body; its Content-Type is among the headers */
     struct buf user_password; /* Basic authentication: "user:password"; empty: none. No colon in the user */
+    int64_t timeout_ms;       /* of this call in all, if shorter than the client's; 0: the client's */
 };
 void http_request_fini(struct http_request *req);
 
@@ -49,6 +50,7 @@ struct http_answer {
     size_t body_len;
     int64_t elapsed_ms;
     int is_sent;     /* the request, or a part of it, may have left this host; 0: certainly not */
+    int is_cut;      /* timed out by the request's own timeout_ms: with the client's it might have been answered */
     int64_t date_ms; /* the host's own time, from its Date header; 0: none */
 };
 /** http_answer_header(answer, name): value of the first such header, case-insensitive; NULL if none. */
@@ -71,7 +73,7 @@ typedef void http_done_fn(void *arg, const struct http_answer *answer);
 /** http_client_new(options, &client, err): Owns: caller, http_client_free. Call after fork only. */
 enum err_code http_client_new(const struct http_options *options, struct http_client **client, struct err *err);
 /** http_start(client, req, done, arg): start a call; ${req} is copied and may go at once. ${done} is called
- *  exactly once, from http_run (never from here), whatever happens. total_timeout counts from here, connect_timeout from the
+ *  exactly once, from http_run (never from here), whatever happens. The time in all counts from here, connect_timeout from the
  *  call's turn. Fails: ERR_NOMEM (done is then not called). */
 enum err_code http_start(struct http_client *client, const struct http_request *req, http_done_fn *done, void *arg,
                          struct err *err);

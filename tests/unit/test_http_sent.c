@@ -1,4 +1,4 @@
-/* After a call that brought no answer: may it have reached the host? And the host's own time. */
+/* After a call that brought no answer: may it have reached the host, and whose time was over? And the host's own time. */
 #include "http_fixture.h"
 
 struct sent {
@@ -111,12 +111,58 @@ static void the_hosts_own_time_is_read(void **state)
     }
 }
 
+struct cut {
+    enum http_outcome outcome;
+    int is_cut;
+    int64_t elapsed_ms;
+};
+
+static void note_cut(void *arg, const struct http_answer *answer)
+{
+    *(struct cut *)arg = (struct cut){answer->outcome, answer->is_cut, answer->elapsed_ms};
+}
+
+static void a_request_may_have_less_time_than_the_client_gives_and_that_is_told_apart(void **state)
+{
+    static const struct {
+        const char *what;
+        int64_t client_ms, request_ms;
+        int is_cut;
+        int64_t most_ms;
+    } rows[] = {{"the request's time", 5000, 300, 1, 3000},
+                {"the client's time", 300, 0, 0, 3000},
+                {"the client's, of a request with more", 300, 5000, 0, 3000}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct server server = {.behaviour = SAY_NOTHING};
+        struct http_client *client = fixture_client(&(struct http_options){.total_timeout_ms = rows[i].client_ms});
+        struct http_request req;
+        struct cut got = {.is_cut = -1};
+        char url[64];
+
+        fixture_serve(&server);
+        snprintf(url, sizeof url, "http://127.0.0.1:%d/", server.port);
+        fixture_request(&req, "GET", url);
+        req.timeout_ms = rows[i].request_ms;
+        assert_int_equal(http_start(client, &req, note_cut, &got, NULL), ERR_OK);
+        http_request_fini(&req);
+        fixture_finish(client);
+        http_client_free(client);
+        fixture_stop(&server);
+        if (got.outcome != HTTP_TIMED_OUT || got.is_cut != rows[i].is_cut || got.elapsed_ms > rows[i].most_ms)
+            fail_msg("%s: got \"%s\", cut %d after %lld ms, expected a time-out, cut %d", rows[i].what,
+                     http_outcome_name(got.outcome), got.is_cut, (long long)got.elapsed_ms, rows[i].is_cut);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_may_have_reached_the_host_is_said_to_be_sent),
         cmocka_unit_test(what_got_no_connection_was_certainly_not_sent),
         cmocka_unit_test(the_hosts_own_time_is_read),
+        cmocka_unit_test(a_request_may_have_less_time_than_the_client_gives_and_that_is_told_apart),
     };
 
     signal(SIGPIPE, SIG_IGN);
