@@ -28,6 +28,11 @@ void job_sleep(struct job *job, int64_t ms, job_step_fn *step)
     move(job, JOB_ASLEEP);
 }
 
+int64_t job_left_ms(const struct job *job)
+{
+    return job->options.deadline_mono_ms ? job->options.deadline_mono_ms - clock_mono_ms() : INT64_MAX;
+}
+
 void job_at_provider(struct job *job)
 {
     move(job, JOB_AT_PROVIDER);
@@ -192,6 +197,8 @@ static int claim_flight(struct job *job)
     if (now_ms - job->waiting_mono_ms > longest_ms(job)) return 1;
     if (job->v->hurry)
         job_give_up(job);
+    else if (job_left_ms(job) <= 0)
+        job_end_late(job);
     else
         wait_on(job, now_ms);
     return 0;
@@ -220,6 +227,8 @@ void job_start(struct job *job)
         job_decide(job, &disconnected);
     else if (answer_from_cache(job))
         return;
+    else if (job_left_ms(job) <= 0)
+        job_end_late(job);
     else if (!job->intake.has_token)
         job_decide_unasked(job, REASON_MISSING_TOKEN, "stored");
     else if (!job->provider)

@@ -46,6 +46,7 @@ struct verdict_of_form {
 struct refresh_run {
     int is_over;     /* begun and ended, or not to be begun any more */
     const char *why; /* static: it is wanted, and waits; NULL: it does not */
+    int is_put_off;  /* to whoever has the time for it */
     char rule[RULE_NAME_BYTES];
     struct intake intake;       /* of the refresh token */
     const struct secret *token; /* the provider is asked with; in one of the intakes */
@@ -90,6 +91,8 @@ struct job {
 /** job_then(job, step): ${step} runs in the next round. job_sleep(job, ms, step): it runs in ${ms}. */
 void job_then(struct job *job, job_step_fn *step);
 void job_sleep(struct job *job, int64_t ms, job_step_fn *step);
+/** job_left_ms(job): time to the deadline, 0 or less past it; INT64_MAX without one. */
+int64_t job_left_ms(const struct job *job);
 /** job_at_provider(job): a call is under way, whose callback moves the job on. */
 void job_at_provider(struct job *job);
 /** job_call(job, kind, done, err): start a call with the token of job->asked; the job waits at the provider for ${done}. The same
@@ -143,10 +146,8 @@ void job_decide_unasked(struct job *job, enum reason reason, const char *rule);
  *  application wrote meanwhile. */
 void job_decide(struct job *job, const struct observation *obs);
 
-/** job_give_up(job): ends the job with what was known before it, unsaved. */
+/** job_give_up(job): ends the job with what was known before it, unsaved. job_end_late: the same past the deadline. */
 void job_give_up(struct job *job);
-
-/* Flags of a cached verdict. */
-enum { CACHED_AFTER_FIX = 1 /* what is stored wrongly was put right then, as far as it can be */ };
+void job_end_late(struct job *job);
 
 #endif

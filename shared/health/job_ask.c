@@ -58,6 +58,7 @@ enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *do
     struct http_request req = {0};
     enum err_code rc = job_request(job, kind, NULL, &req, err);
 
+    req.timeout_ms = job_left_ms(job) > 0 ? job_left_ms(job) : 1;
     if (rc == ERR_OK) rc = job_send(job, &req, done, err);
     http_request_fini(&req);
     return rc;
@@ -150,7 +151,7 @@ static void ask(struct job *job);
 static int may_retry(const struct job *job, enum reason reason)
 {
     return !job->v->hurry && job->retries < job->options.max_retries && reason != REASON_RATE_LIMITED &&
-           reason != REASON_APP_MISCONFIGURED;
+           reason != REASON_APP_MISCONFIGURED && job_left_ms(job) > job->options.retry_delay_ms;
 }
 
 static void settle_for_less(struct job *job)
@@ -176,6 +177,10 @@ static void answered(void *arg, const struct http_answer *answer)
     enum reason_class class;
 
     finding_fini(f);
+    if (answer->is_cut) { /* says nothing of the provider: it is our time that was too short */
+        job_then(job, job_end_late);
+        return;
+    }
     job_heard(job, answer);
     login_classify(job->asked.login, REQUEST_VALIDATE, answer, f);
     check_identity(job, f);
@@ -200,8 +205,13 @@ static void answered(void *arg, const struct http_answer *answer)
 static void ask(struct job *job)
 {
     struct err err = {0};
-    enum err_code rc = job_call(job, REQUEST_VALIDATE, answered, &err);
+    enum err_code rc;
 
+    if (job_left_ms(job) <= 0) {
+        job_end_late(job);
+        return;
+    }
+    rc = job_call(job, REQUEST_VALIDATE, answered, &err);
     if (rc == ERR_OK) return;
     job->asked.finding.reason = rc == ERR_CONFIG ? REASON_APP_MISCONFIGURED : REASON_TRANSIENT;
     snprintf(job->asked.finding.rule, sizeof job->asked.finding.rule, "not_sent");

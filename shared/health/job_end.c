@@ -34,12 +34,12 @@ static void put_cache(struct job *job)
         .action = (uint8_t)v->action,
         .source = (uint8_t)job->result.source,
         .attempt_reason = (uint8_t)v->attempt_reason,
-        .flags = job->options.fix ? CACHED_AFTER_FIX : 0,
+        .flags = (uint8_t)((job->options.fix ? CACHED_AFTER_FIX : 0) | (job->result.is_late ? CACHED_LATE : 0)),
         .checked_at_ms = v->checked_at_ms,
         .expires_at_ms = job->result.expires_at_ms,
         .attempted_at_ms = v->attempted_at_ms,
-        /* What could not be saved answers a check, but no validation: the next one asks, and saves. */
-        .token_print = job->result.store_error != ERR_OK ? 0 : cache_hash(cache, v->print),
+        /* What could not be saved, or waits for a refresh, answers a check, but no validation: the next one asks, and does it. */
+        .token_print = job->result.store_error != ERR_OK || job->refresh.is_put_off ? 0 : cache_hash(cache, v->print),
         .workspace_hash = cache_hash_id(cache, job->account.workspace.text),
     };
 
@@ -183,6 +183,23 @@ void job_give_up(struct job *job)
     r->source = SOURCE_STORE;
     r->expires_at_ms = job->account.expires_at_ms;
     r->store_error = ERR_CONFLICT;
+    job_finish(job);
+}
+
+/* Checks of the next seconds have their answer without waiting, if anybody waited in vain. */
+void job_end_late(struct job *job)
+{
+    struct validate_result *r = &job->result;
+    const struct observation obs = {.reason = REASON_TIMEOUT, .rule = "deadline", .print = job->intake.print};
+    const struct moment now = moment_now();
+
+    verdict_decide(&job->before, &obs, &now, &job->v->settings, &r->verdict);
+    r->source = SOURCE_STORE;
+    r->expires_at_ms = job->account.expires_at_ms;
+    r->store_error = ERR_CONFLICT;
+    r->is_late = 1;
+    job->has_answer = 0;
+    if (job->holds_flight && job->asked.form) put_cache(job);
     job_finish(job);
 }
 

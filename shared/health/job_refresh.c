@@ -95,9 +95,9 @@ int job_refresh(struct job *job)
     if (!refresh_is_wanted(&run->question)) return 0;
     if (!job->account.expires_at_ms && !run->question.is_refused && !job->options.learn) return 0;
     run->is_over = 1;
-    run->why = job->options.refresh ? "stopping" : "off";
-    if (!job->options.refresh || job->v->hurry) return 0;
-    run->why = NULL;
+    run->is_put_off = job->options.refresh && job_left_ms(job) < job->v->parts.cfg->provider_timeout_ms;
+    run->why = !job->options.refresh ? "off" : job->v->hurry ? "stopping" : run->is_put_off ? "no_time" : NULL;
+    if (run->why) return 0;
     if (!open_token(job)) return 0;
     d = refresh_decide(&run->question);
     if (d.step == REFRESH_WAIT) run->why = d.why;

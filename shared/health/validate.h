@@ -33,6 +33,10 @@ struct validate_options {
     int learn;        /* and ask for an expiry that is not known, or refresh it away, at most once a day */
     int max_retries;  /* of inconclusive calls */
     int64_t retry_delay_ms;
+    /* 0: none. Then nothing more is begun: no call, no wait, no try again; a question under way is cut off, and what cannot be
+     * concluded without ends with what was known before (is_late). A refresh is never cut off: it is begun only while a whole
+     * [provider] timeout is left. */
+    int64_t deadline_mono_ms;
 };
 /** What became of one account. Borrowed by the callback. */
 struct validate_result {
@@ -48,6 +52,7 @@ struct validate_result {
     const struct finding *finding;
     int state_changed;
     int refreshed;
+    int is_late; /* the deadline came first: the verdict is the one before, with an attempt that timed out; nothing was saved */
     enum err_code store_error; /* ERR_OK, or why the write did not happen (ERR_UNAVAILABLE, ERR_CONFLICT) */
 };
 enum {
@@ -55,6 +60,11 @@ enum {
     FAULT_PLAIN_AT_REST = 2,           /* a plain token is stored */
     FAULT_NO_COMPANIONS = 4, /* an encrypted token without tokenStatus, needsReconnection, lastTokenValidation */
     FAULT_STALE_STATUS = 8   /* tokenStatus or needsReconnection contradicts the verdict */
+};
+/* Flags of a cached verdict. */
+enum {
+    CACHED_AFTER_FIX = 1, /* what is stored wrongly was put right then, as far as it can be */
+    CACHED_LATE = 2       /* time was too short to ask: the verdict is an older one */
 };
 typedef void validate_done_fn(void *arg, const struct validate_result *result);
 /** validator_submit(v, account, options, done, arg, err): takes the account (its content is moved; *account is empty then). done is
