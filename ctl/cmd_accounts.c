@@ -93,7 +93,8 @@ int cmd_validate(struct ctl *ctl, int argc, char **argv)
 
     if (!read_arguments(ctl, argc, argv, &a) || !a.workspace) return ctl_usage(ctl);
     if (!ctl_service(ctl) || !check_platform(ctl->service, a.platform)) return EXIT_FAILED;
-    if (service_validate(ctl->service, a.platform, a.workspace, a.force, &list, &err) == ERR_OK)
+    if (service_validate(ctl->service, a.platform, a.workspace, &(struct service_terms){.force = a.force}, &list,
+                         &err) == ERR_OK)
         status = print_list(ctl, &list, report_to_validate_json);
     else
         status = ctl_fail(&err);
@@ -110,7 +111,7 @@ int cmd_fix(struct ctl *ctl, int argc, char **argv)
 
     if (!read_arguments(ctl, argc, argv, &a) || !a.account) return ctl_usage(ctl);
     if (!ctl_service(ctl) || !check_platform(ctl->service, a.platform)) return EXIT_FAILED;
-    if (service_fix(ctl->service, a.platform, a.account, &report, &err) != ERR_OK) return ctl_fail(&err);
+    if (service_fix(ctl->service, a.platform, a.account, 0, &report, &err) != ERR_OK) return ctl_fail(&err);
     if (ctl->json)
         status = ctl_print(report_to_validate_json(&report));
     else

@@ -29,6 +29,13 @@ int exchange_may_touch(struct exchange *x, const char *account_id)
     return rc == ERR_OK;
 }
 
+int64_t exchange_deadline(const struct exchange *x)
+{
+    int64_t timeout_ms = service_config(x->service)->request_timeout_ms;
+
+    return timeout_ms ? x->began_mono_ms + timeout_ms : 0;
+}
+
 enum err_code exchange_id(struct exchange *x, const char *member, char out[LIMIT_ID_BYTES])
 {
     const struct json *j = json_member(x->body, member);

@@ -8,6 +8,7 @@
 struct exchange {
     const struct request *req;
     struct service *service;
+    int64_t began_mono_ms;    /* when the request was read */
     const struct apikey *key; /* who asks; NULL on the open routes */
     char platform[LIMIT_PLATFORM_BYTES];
     char argument[LIMIT_ID_BYTES]; /* the path's last part, decoded: :workspaceId or :accountId */
@@ -17,6 +18,7 @@ struct exchange {
     int status;        /* 0: 200 */
     struct json *json; /* owned; NULL: no body */
     char health[96];   /* X-Token-Health, "" none */
+    int is_stale;      /* X-Token-Health-Stale: it is older than it should be */
     struct err err;    /* an error answer, when code is not ERR_OK */
     const char *allow; /* with 405 */
 };
@@ -35,6 +37,8 @@ int exchange_may_touch(struct exchange *x, const char *account_id);
 enum err_code exchange_id(struct exchange *x, const char *member, char out[LIMIT_ID_BYTES]);
 /** exchange_query(x, name, out): 1: the query's parameter, decoded; 0: absent; -1: x->err is set (twice, malformed, too long, empty). */
 int exchange_query(struct exchange *x, const char *name, char out[LIMIT_ID_BYTES]);
+/** exchange_deadline(x): when the answer is due by [responder] request_timeout, 0: never. */
+int64_t exchange_deadline(const struct exchange *x);
 /** url_decode(text, len, out, size): percent-decoding, strict: UTF-8, no NUL, no control characters, no bad escapes. 1 or 0. */
 int url_decode(const char *text, size_t len, char *out, size_t size);
 

@@ -48,11 +48,11 @@ void h_validate(struct exchange *x)
     char workspace[LIMIT_ID_BYTES];
     const struct json *force = json_member(x->body, "forceRefresh");
     struct report_list list = {0};
+    struct service_terms terms = {.deadline_mono_ms = exchange_deadline(x)};
     struct totals totals;
-    int forced = 0;
 
     if (exchange_id(x, "workspaceId", workspace) != ERR_OK) return;
-    if (force && json_type(force) != JSON_NULL && !json_bool(force, &forced)) {
+    if (force && json_type(force) != JSON_NULL && !json_bool(force, &terms.force)) {
         err_set(&x->err, ERR_BAD_INPUT, "forceRefresh", "\"forceRefresh\" must be true or false");
         return;
     }
@@ -60,7 +60,7 @@ void h_validate(struct exchange *x)
         exchange_deny(x);
         return;
     }
-    if (service_validate(x->service, x->platform, workspace, forced, &list, &x->err) == ERR_OK) {
+    if (service_validate(x->service, x->platform, workspace, &terms, &list, &x->err) == ERR_OK) {
         x->json = list_json(&list, report_to_validate_json, &totals);
         json_set(x->json, "validAccounts", json_new_int(totals.valid));
         json_set(x->json, "fixedAccounts", json_new_int(totals.fixed));
@@ -90,7 +90,7 @@ void h_fix(struct exchange *x)
     struct account_report report = {0};
 
     if (!exchange_may_touch(x, x->argument)) return;
-    if (service_fix(x->service, x->platform, x->argument, &report, &x->err) != ERR_OK) return;
+    if (service_fix(x->service, x->platform, x->argument, exchange_deadline(x), &report, &x->err) != ERR_OK) return;
     x->json = json_object_new();
     json_set(x->json, "success", json_new_bool(1));
     json_set(x->json, "account", report_to_validate_json(&report));

@@ -42,6 +42,7 @@ static void say(struct exchange *x, const struct check_result *r)
     const struct config *cfg = service_config(x->service);
 
     snprintf(x->health, sizeof x->health, "%s; %s", state_word(r->state), reason_word(r->reason));
+    x->is_stale = r->stale;
     x->status = cfg->authorizer_mode == AUTHORIZER_ENFORCE && verdict_blocks(r->state, r->action) ? 403 : 204;
     if (x->status == 403)
         err_set(&x->err, ERR_FORBIDDEN, NULL, "the account's token does not work: %s; %s", reason_word(r->reason),

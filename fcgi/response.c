@@ -78,6 +78,7 @@ static void put_head(struct gateway *gateway, const struct exchange *x, size_t b
     put_header(gateway, "X-Request-Id: ", x->req->id);
     put_header(gateway, "Cache-Control: ", "no-store");
     if (x->health[0]) put_header(gateway, "X-Token-Health: ", x->health);
+    if (x->is_stale) put_header(gateway, "X-Token-Health-Stale: ", "true");
     if (x->allow) put_header(gateway, "Allow: ", x->allow);
     if (x->status == 401) put_header(gateway, "WWW-Authenticate: ", "Bearer");
     if (x->status == 429 || x->status == 503) put_header(gateway, "Retry-After: ", "2");

@@ -79,7 +79,7 @@ static void log_request(const struct exchange *x, const struct route *route, int
 
 static void serve(struct worker *w, struct request *req)
 {
-    struct exchange x = {.req = req, .service = w->service};
+    struct exchange x = {.req = req, .service = w->service, .began_mono_ms = clock_mono_ms()};
     const struct route *route = NULL;
     struct json *body = NULL;
     int64_t start_ns = clock_mono_ns();

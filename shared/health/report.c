@@ -70,6 +70,7 @@ void report_from_result(const struct validate_result *r, struct account_report *
     report->fixed = r->fixed != 0;
     report->expires_at_ms = r->expires_at_ms;
     report->source = r->source;
+    report->is_late = r->is_late;
     report->asked = r->asked;
     if (r->asked) {
         report->http_status = r->finding->http_status;

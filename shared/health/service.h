@@ -39,7 +39,8 @@ struct account_report {
     int64_t last_sync_at_ms, timestamp_ms, expires_at_ms;
     struct verdict verdict;
     enum source source;
-    int asked; /* the provider was asked: the next fields count */
+    int is_late; /* see validate_result */
+    int asked;   /* the provider was asked: the next fields count */
     int http_status;
     int64_t code, subcode;
     char rule[RULE_NAME_BYTES];
@@ -51,9 +52,14 @@ struct report_list {
 };
 void report_list_fini(struct report_list *list);
 
-/** service_validate(…): every account of the workspace, checked concurrently; force: not from the cache. */
-enum err_code service_validate(struct service *service, const char *platform, const char *workspace, int force,
-                               struct report_list *out, struct err *err);
+/** How somebody wants accounts validated. deadline_mono_ms: see validate_options; accounts that it cuts off are in the answer, is_late. */
+struct service_terms {
+    int force; /* not from the cache */
+    int64_t deadline_mono_ms;
+};
+/** service_validate(…): every account of the workspace, checked concurrently. */
+enum err_code service_validate(struct service *service, const char *platform, const char *workspace,
+                               const struct service_terms *terms, struct report_list *out, struct err *err);
 /** service_status(…): what is stored, no provider call, nothing written. */
 enum err_code service_status(struct service *service, const char *platform, const char *workspace,
                              struct report_list *out, struct err *err);
@@ -61,10 +67,10 @@ enum err_code service_status(struct service *service, const char *platform, cons
  *  ERR_BAD_INPUT when the account is of another platform. workspace_out: LIMIT_ID_BYTES. */
 enum err_code service_account_workspace(struct service *service, const char *account_id, const char *platform,
                                         char *workspace_out, struct err *err);
-/** service_fix(…): read, put right what is stored wrongly, ask the provider (not from the cache), write. ERR_NOT_FOUND;
+/** service_fix(…): read, put right what is stored wrongly, ask the provider (not from the cache, until the deadline if not 0), write. ERR_NOT_FOUND;
  *  ERR_BAD_INPUT for another platform. Fixes even with enable_auto_fix off: somebody asked for it. */
 enum err_code service_fix(struct service *service, const char *platform, const char *account_id,
-                          struct account_report *out, struct err *err);
+                          int64_t deadline_mono_ms, struct account_report *out, struct err *err);
 /** service_clear_cache(service, platform, account_id or NULL): one account (and its workspace's worst verdict) or everything. */
 enum err_code service_clear_cache(struct service *service, const char *platform, const char *account_id,
                                   struct err *err);
@@ -77,13 +83,13 @@ struct check_result {
     int64_t checked_at_ms, expires_at_ms;
     uint64_t workspace_hash; /* of the account's workspace, for access control without the store */
     enum source source;
-    int stale;
+    int stale; /* older than it should be: a newer one could not be had in time */
 };
 /** service_check_cached(service, platform, workspace or NULL, account or NULL, out): 1 from shared memory only, else 0. */
 int service_check_cached(struct service *service, const char *platform, const char *workspace, const char *account_id,
                          struct check_result *out);
-/** service_check(…): from the cache, else store and provider (single flight); store away: a stale entry if there is one, else
- *  ERR_UNAVAILABLE. ERR_NOT_FOUND: no such account or no account in the workspace. Exactly one of workspace, account_id. */
+/** service_check(…): from the cache, else store and provider (single flight), for [responder] check_timeout; what is not known then is
+ *  answered by the store's verdict, stale. Store away: a stale entry if there is one, else ERR_UNAVAILABLE. ERR_NOT_FOUND: no such account or no account in the workspace. Exactly one of workspace, account_id. */
 enum err_code service_check(struct service *service, const char *platform, const char *workspace,
                             const char *account_id, struct check_result *out, struct err *err);
 

@@ -1,3 +1,4 @@
+#include "base/log.h"
 #include "health/report.h"
 #include "health/service_private.h"
 #include <stdio.h>
@@ -13,7 +14,7 @@ struct gathering {
     int count, cap;
     int out_of_memory;
     struct report_list *out; /* one report an account, in the same order */
-    enum err_code store_error;
+    int late;
 };
 struct gathered {
     struct gathering *g;
@@ -62,7 +63,7 @@ static void gathered_done(void *arg, const struct validate_result *r)
     struct gathered *one = arg;
 
     report_from_result(r, &one->g->out->items[one->index]);
-    if (r->store_error != ERR_OK) one->g->store_error = r->store_error;
+    one->g->late += r->is_late;
 }
 
 static enum err_code run_gathered(struct gathering *g, const struct validate_options *options, struct err *err)
@@ -85,19 +86,25 @@ static enum err_code run_gathered(struct gathering *g, const struct validate_opt
     return rc;
 }
 
-struct validate_options service_options(const struct config *cfg, int force)
+struct validate_options service_options(const struct config *cfg, const struct service_terms *terms)
 {
-    return (struct validate_options){.force = force, .fix = cfg->enable_auto_fix, .refresh = cfg->enable_auto_refresh};
+    return (struct validate_options){.force = terms->force,
+                                     .fix = cfg->enable_auto_fix,
+                                     .refresh = cfg->enable_auto_refresh,
+                                     .deadline_mono_ms = terms->deadline_mono_ms};
 }
 
-enum err_code service_validate(struct service *service, const char *platform, const char *workspace, int force,
-                               struct report_list *out, struct err *err)
+enum err_code service_validate(struct service *service, const char *platform, const char *workspace,
+                               const struct service_terms *terms, struct report_list *out, struct err *err)
 {
-    struct validate_options options = service_options(service_config(service), force);
+    struct validate_options options = service_options(service_config(service), terms);
     struct gathering g = {.service = service, .out = out};
     enum err_code rc = load_workspace(&g, platform, workspace, err);
 
     if (rc == ERR_OK) rc = run_gathered(&g, &options, err);
+    if (g.late)
+        log_warn("TOKEN HEALTH", "the time was over before all accounts were checked", LOG_S("workspace", workspace),
+                 LOG_I("accounts", g.out->count), LOG_I("late", g.late));
     gathering_fini(&g);
     return rc;
 }
@@ -173,9 +180,12 @@ enum err_code service_validate_account(struct service *service, struct account *
 }
 
 enum err_code service_fix(struct service *service, const char *platform, const char *account_id,
-                          struct account_report *out, struct err *err)
+                          int64_t deadline_mono_ms, struct account_report *out, struct err *err)
 {
-    struct validate_options options = {.force = 1, .fix = 1, .refresh = service_config(service)->enable_auto_refresh};
+    struct validate_options options = {.force = 1,
+                                       .fix = 1,
+                                       .refresh = service_config(service)->enable_auto_refresh,
+                                       .deadline_mono_ms = deadline_mono_ms};
     struct account account = {0};
     enum err_code store_error = ERR_OK, rc = service_find_account(service, account_id, platform, &account, err);
 

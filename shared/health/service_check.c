@@ -24,7 +24,7 @@ static int check_find(struct service *s, struct cache_key key, int stale_too, st
         .expires_at_ms = hit.expires_at_ms,
         .workspace_hash = hit.workspace_hash,
         .source = SOURCE_CACHE,
-        .stale = found == CACHE_STALE,
+        .stale = found == CACHE_STALE || (hit.flags & CACHED_LATE),
     };
     if (out->reason >= REASON_COUNT) out->reason = REASON_NONE;
     return 1;
@@ -48,13 +48,15 @@ static void check_from_report(struct service *s, const struct account_report *r,
         .expires_at_ms = r->expires_at_ms,
         .workspace_hash = cache_hash_id(service_cache(s), r->workspace),
         .source = r->source,
+        .stale = r->is_late,
     };
 }
 
 static enum err_code check_account(struct service *s, const char *platform, const char *account_id,
-                                   struct check_result *out, struct err *err)
+                                   int64_t deadline_mono_ms, struct check_result *out, struct err *err)
 {
-    struct validate_options options = service_options(service_config(s), 0);
+    const struct service_terms terms = {.deadline_mono_ms = deadline_mono_ms};
+    struct validate_options options = service_options(service_config(s), &terms);
     struct account account = {0};
     struct account_report report = {0};
     enum err_code store_error = ERR_OK, rc = service_find_account(s, account_id, platform, &account, err);
@@ -85,23 +87,27 @@ static void put_worst(struct service *s, const char *platform, const char *works
     int64_t now_ms = clock_now_ms(), ttl_ms = service_config(s)->cache_ttl_ms;
     const struct account_report *worst = &list->items[0];
     struct cache_verdict entry;
+    int is_late = 0;
 
     for (int i = 0; i < list->count; i++) {
         const struct account_report *r = &list->items[i];
         int64_t left_ms = report_ttl(s, r, now_ms);
 
         if (left_ms < ttl_ms) ttl_ms = left_ms;
+        is_late |= r->is_late;
         if (r->verdict.state != worst->verdict.state &&
             state_worse(r->verdict.state, worst->verdict.state) == r->verdict.state)
             worst = r;
     }
     check_from_report(s, worst, out);
     out->workspace_hash = cache_hash_id(service_cache(s), workspace);
+    out->stale = is_late; /* one that was not looked at may be the worst by now */
     entry = (struct cache_verdict){
         .state = (uint8_t)out->state,
         .reason = (uint8_t)worst->verdict.reason,
         .action = (uint8_t)out->action,
         .attempt_reason = (uint8_t)worst->verdict.attempt_reason,
+        .flags = is_late ? CACHED_LATE : 0,
         .checked_at_ms = out->checked_at_ms,
         .expires_at_ms = out->expires_at_ms,
         .workspace_hash = out->workspace_hash,
@@ -110,11 +116,12 @@ static void put_worst(struct service *s, const char *platform, const char *works
 }
 
 static enum err_code check_workspace(struct service *s, const char *platform, const char *workspace,
-                                     struct check_result *out, struct err *err)
+                                     int64_t deadline_mono_ms, struct check_result *out, struct err *err)
 {
+    const struct service_terms terms = {.deadline_mono_ms = deadline_mono_ms};
     struct report_list list = {0};
     uint32_t generation = cache_generation(service_cache(s));
-    enum err_code rc = service_validate(s, platform, workspace, 0, &list, err);
+    enum err_code rc = service_validate(s, platform, workspace, &terms, &list, err);
 
     if (rc == ERR_OK && list.count == 0)
         rc = err_set(err, ERR_NOT_FOUND, NULL, "the workspace has no account on %s", platform);
@@ -126,12 +133,14 @@ static enum err_code check_workspace(struct service *s, const char *platform, co
 enum err_code service_check(struct service *service, const char *platform, const char *workspace,
                             const char *account_id, struct check_result *out, struct err *err)
 {
+    int64_t timeout_ms = service_config(service)->check_timeout_ms;
+    int64_t deadline_mono_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0;
     struct err first = {0};
     enum err_code rc;
 
     if (service_check_cached(service, platform, workspace, account_id, out)) return ERR_OK;
-    rc = workspace ? check_workspace(service, platform, workspace, out, &first)
-                   : check_account(service, platform, account_id, out, &first);
+    rc = workspace ? check_workspace(service, platform, workspace, deadline_mono_ms, out, &first)
+                   : check_account(service, platform, account_id, deadline_mono_ms, out, &first);
     /* With the store away or damaged a verdict past its time is a better answer than none: an outage disconnects nobody. */
     if ((rc == ERR_UNAVAILABLE || rc == ERR_IO) &&
         check_find(service, check_key(service, platform, workspace, account_id), 1, out)) {

@@ -3,8 +3,8 @@
 #define TH_SERVICE_PRIVATE_H
 #include "health/service.h"
 
-/** service_options(cfg, force): how accounts are validated for a request: no retries, as somebody waits. */
-struct validate_options service_options(const struct config *cfg, int force);
+/** service_options(cfg, terms): how accounts are validated for a request: no retries, as somebody waits. */
+struct validate_options service_options(const struct config *cfg, const struct service_terms *terms);
 /** service_find_account(service, account_id, platform, account, err): ERR_NOT_FOUND; ERR_BAD_INPUT when it is of another platform, and
  *  then it is given all the same. account: caller's, account_fini. */
 enum err_code service_find_account(struct service *service, const char *account_id, const char *platform,

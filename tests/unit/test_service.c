@@ -2,6 +2,8 @@
 #include "base/clock.h"
 #include "service_fixture.h"
 
+static const struct service_terms terms_usual = {.force = 0}, terms_forced = {.force = 1};
+
 static const char healthy[] =
     "{\"_id\":\"a1\",\"workspaceId\":\"w1\",\"encryptedAccessToken\":{\"$seal\":\"" TOKEN_ONE "\"}}";
 
@@ -35,7 +37,7 @@ static void the_accounts_of_a_workspace_are_checked_at_the_same_time(void **stat
     service_fixture_open(&f, "[responder]\nconcurrency = 20\n");
     put_many(&f, COUNT, DELAY_MS);
     start_ms = clock_mono_ms();
-    assert_int_equal(service_validate(f.service, "instagram", "many", 0, &list, NULL), ERR_OK);
+    assert_int_equal(service_validate(f.service, "instagram", "many", &terms_usual, &list, NULL), ERR_OK);
     assert_in_range(clock_mono_ms() - start_ms, 2 * DELAY_MS, COUNT * DELAY_MS / 2);
     assert_int_equal(list.count, COUNT);
     for (int i = 0; i < COUNT; i++) {
@@ -62,11 +64,11 @@ static void other_workspaces_and_platforms_are_left_out(void **state)
     service_fixture_put(&f, "{\"_id\":\"a2\",\"workspaceId\":\"w2\",\"accessToken\":\"" TOKEN_ONE "\"}");
     service_fixture_put(
         &f, "{\"_id\":\"a3\",\"workspaceId\":\"w1\",\"platform\":\"facebook\",\"accessToken\":\"" TOKEN_ONE "\"}");
-    assert_int_equal(service_validate(f.service, "instagram", "w1", 1, &list, NULL), ERR_OK);
+    assert_int_equal(service_validate(f.service, "instagram", "w1", &terms_forced, &list, NULL), ERR_OK);
     assert_int_equal(list.count, 1);
     assert_string_equal(list.items[0].id, "a1");
     report_list_fini(&list);
-    assert_int_equal(service_validate(f.service, "instagram", "none", 1, &list, NULL), ERR_OK);
+    assert_int_equal(service_validate(f.service, "instagram", "none", &terms_forced, &list, NULL), ERR_OK);
     assert_int_equal(list.count, 0);
     report_list_fini(&list);
     service_fixture_close(&f);
@@ -104,15 +106,15 @@ static void fix_puts_right_although_fixing_is_off_for_others(void **state)
     service_fixture_open(&f, "[monitor]\nenable_auto_fix = false\n");
     double_healthy(&f.provider, TOKEN_TWO);
     service_fixture_put(&f, "{\"accessToken\":\"" TOKEN_TWO "\"}");
-    assert_int_equal(service_validate(f.service, "instagram", "w1", 0, &list, NULL), ERR_OK);
+    assert_int_equal(service_validate(f.service, "instagram", "w1", &terms_usual, &list, NULL), ERR_OK);
     assert_false(list.items[0].fixed);
     report_list_fini(&list);
     assert_string_equal(service_fixture_text(&f, "a1", "accessToken"), TOKEN_TWO);
-    assert_int_equal(service_fix(f.service, "instagram", "a1", &report, NULL), ERR_OK);
+    assert_int_equal(service_fix(f.service, "instagram", "a1", 0, &report, NULL), ERR_OK);
     assert_true(report.fixed && report.is_valid);
     assert_string_equal(service_fixture_token(&f, "a1"), TOKEN_TWO);
-    assert_int_equal(service_fix(f.service, "instagram", "none", &report, NULL), ERR_NOT_FOUND);
-    assert_int_equal(service_fix(f.service, "facebook", "a1", &report, NULL), ERR_BAD_INPUT);
+    assert_int_equal(service_fix(f.service, "instagram", "none", 0, &report, NULL), ERR_NOT_FOUND);
+    assert_int_equal(service_fix(f.service, "facebook", "a1", 0, &report, NULL), ERR_BAD_INPUT);
     service_fixture_close(&f);
 }
 
@@ -308,9 +310,9 @@ static void statistics_count_what_was_done(void **state)
     double_says(&f.provider, TOKEN_TWO, 500, "");
     service_fixture_put(&f, healthy);
     service_fixture_put(&f, "{\"_id\":\"a2\",\"accessToken\":\"" TOKEN_TWO "\"}");
-    assert_int_equal(service_validate(f.service, "instagram", "w1", 0, &list, NULL), ERR_OK);
+    assert_int_equal(service_validate(f.service, "instagram", "w1", &terms_usual, &list, NULL), ERR_OK);
     report_list_fini(&list);
-    assert_int_equal(service_validate(f.service, "instagram", "w1", 0, &list, NULL), ERR_OK);
+    assert_int_equal(service_validate(f.service, "instagram", "w1", &terms_usual, &list, NULL), ERR_OK);
     report_list_fini(&list);
     assert_int_equal(service_stats(f.service, "instagram", &stats, NULL), ERR_OK);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
