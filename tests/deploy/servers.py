@@ -3,7 +3,6 @@ child of this process and is stopped by its id. Beside each there is a small app
 import http.server
 import json
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -174,13 +173,16 @@ class Apache(Server):
         api = self.shipped("apache", "token-health.conf", **({"ProxySet timeout=120\n": "ProxySet timeout=120 enablereuse=on\n"} if self.kept else {}))
         return [api, self.shipped("apache", "token-health-check.conf", **{"/etc/apache2/token-health-key.conf": self.key_file()})]
 
+    def main_settings(self):
+        return "Include " + self.shipped("apache", "token-health-provider.conf")
+
     def key_file(self):
-        return self.write("key.conf", f"SetEnv TOKEN_HEALTH_KEY {self.key}\n", 0o600)
+        return self.write("key.conf", f'SetEnvIf Request_URI "^" TOKEN_HEALTH_KEY={self.key}\n', 0o600)
 
     def command(self):
         modules = "mpm_event authn_core authz_core authz_user alias env setenvif headers " + self.modules
         loads = "\n".join(f"LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so" for m in modules.split())
-        user = f"User {pwd.getpwuid(os.stat(self.service.socket).st_uid).pw_name}\n" if os.geteuid() == 0 else ""
+        user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
         includes = "\n    ".join("Include " + path for path in self.includes())
         conf = self.write("apache.conf", f"""ServerRoot {self.dir}
 {loads}
@@ -190,8 +192,12 @@ ServerName localhost
 PidFile {self.dir}/pid
 ErrorLog {self.dir}/error.log
 {user}
+{self.main_settings()}
 <Directory />
     Require all denied
+</Directory>
+<Directory {self.dir}/www>
+    Require all granted
 </Directory>
 <VirtualHost *:{self.port}>
     DocumentRoot {self.dir}/www
@@ -217,9 +223,16 @@ class ApacheFcgid(Apache):
         places = {"/usr/lib/token-health": f"{self.dir}/lib"}
         api = self.shipped("apache", "token-health-fcgid.conf", **places)
         check = self.shipped("apache", "token-health-fcgid-check.conf", **places, **{"/etc/apache2/token-health-key.conf": self.key_file()})
-        here = self.write("here.conf", f"FcgidIPCDir {self.dir}/ipc\nFcgidProcessTableFile {self.dir}/table\n")
+        return [api, check]
+
+    def command(self):
         os.makedirs(f"{self.dir}/ipc")
-        return [api, check, here]
+        if os.geteuid() == 0:
+            shutil.chown(f"{self.dir}/ipc", "www-data")
+        return super().command()
+
+    def main_settings(self):
+        return f"FcgidIPCDir {self.dir}/ipc\nFcgidProcessTableFile {self.dir}/table"
 
 
 class Lighttpd(Server):

@@ -40,10 +40,12 @@ class Stage:
         self.undo.append(self.service.stop)
         self.seed()
         self.service.start_responder()
+        self.give_away()
         self.tcp = f"127.0.0.1:{free_port()}"
         self.tcp_responder = self.service.spawn("responder-tcp", [self.service.program("token-health-fcgi"), "--config", self.service.conf,
                                                                   "--listen", self.tcp])
         self.undo.append(lambda: stop_process(self.tcp_responder))
+        wait_for(self.tcp_is_up, 30, "the responder listens on TCP")
         self.application = Application()
         self.undo.append(self.application.stop)
 
@@ -56,6 +58,23 @@ class Stage:
                                        "tokenStatus": "valid", "needsReconnection": False} for n, w, c in accounts])
         self.admin = self.service.create_key("admin", "admin")
         self.reader = self.service.create_key("web server", "read")
+
+    def tcp_is_up(self):
+        if self.tcp_responder.poll() is not None:
+            raise AssertionError("the responder ended at start:\n" + self.service.log("responder-tcp"))
+        host, port = self.tcp.split(":")
+        with socket.socket() as s:
+            return s.connect_ex((host, int(port))) == 0
+
+    def give_away(self):
+        """Apache does not work as root, and mod_fcgid's responder is Apache's child: what root made here becomes www-data's."""
+        if os.geteuid() != 0:
+            return
+        os.chmod(self.dir, 0o755)
+        for directory, _, names in os.walk(self.service.dir):
+            for path in [directory] + [os.path.join(directory, name) for name in names]:
+                shutil.chown(path, "www-data", "www-data")
+        shutil.chown("/dev/shm" + self.service.shm, "www-data", "www-data")
 
     def set_mode(self, mode):
         """[authorizer] mode, by SIGHUP."""
