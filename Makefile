@@ -15,7 +15,7 @@ WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpo
             -Wformat=2 -Wundef -Wcast-qual -Wimplicit-fallthrough -Wno-gnu-zero-variadic-macro-arguments $(if $(CI),-Werror)
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
 CFLAGS   ?= $(OPT_$(MODE))
-ALLCFLAGS = -std=gnu17 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(HARDEN) -Ishared -MMD -MP $(PKG_CFLAGS)
+ALLCFLAGS = -std=gnu17 -D_GNU_SOURCE $(CPPFLAGS) $(CFLAGS) $(WARN) $(HARDEN) -Ishared -MMD -MP $(PKG_CFLAGS)
 LDALL     = $(LDFLAGS) $(filter -fsanitize% --coverage,$(OPT_$(MODE))) -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 LIBS      = $(PKG_LIBS) -lm -lrt
 # Asked once, and only when something is compiled.
@@ -36,7 +36,7 @@ obj       = $(patsubst %.c,$(B)/%.o,$(1))
 ifneq ($(filter unit contract e2e fault test bench,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-.PHONY: all help lint docs format test-tools unit contract e2e fault test bench run install clean tests-bin
+.PHONY: all help lint docs deb test-deploy format test-tools unit contract e2e fault test bench run install clean tests-bin
 all: $(PROGRAMS) ## build the three programs
 
 help: ## list the targets
@@ -76,6 +76,10 @@ unit contract e2e fault: test-tools ## run one kind of tests
 test: test-tools ## run unit, contract, e2e and fault tests
 	@$(MAKE) MODE=$(MODE) tests-bin
 	@tests/run --mode $(MODE) unit contract e2e fault
+test-deploy: ## the suite through every web server, under every supervisor, and the package (wants root)
+	@tests/install-tools deploy
+	@$(MAKE) MODE=$(MODE) all $(SANDBOX) $(SEED)
+	@tests/run --mode $(MODE) deploy
 bench: ## measure, each figure beside its baseline
 	@tests/install-tools bench
 	@$(MAKE) MODE=release all $(SANDBOX) $(SEED) $(BENCHES)
@@ -89,6 +93,9 @@ format: ## format all C files
 	clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
 install: all ## install below DESTDIR and PREFIX (/usr/local)
 	@deploy/install $(B) "$(DESTDIR)" "$(PREFIX)"
+deb: ## build build/deb/token-health_VERSION_ARCH.deb
+	@tests/install-tools deb
+	@deploy/make-deb
 run: ## build and start a demo on 127.0.0.1:PORT (8080); STORE=mongodb://… uses that store
 	@deploy/demo/run
 clean: ## remove what was built
