@@ -64,11 +64,14 @@ print(json.dumps({"app": True, "method": os.environ["REQUEST_METHOD"], "health":
 
 
 class Server:
-    """One web server in front of `service` (harness.Service) and `application`. `kept`: connections to the responder are kept."""
+    """One web server in front of `service` (harness.Service) and `application`. `kept`: connections to the responder are kept. `away`: it
+    looks for the responder where none is."""
     name = "?"
 
-    def __init__(self, service, application, key, kept=False, tcp=None):
-        self.service, self.application, self.key, self.kept, self.tcp = service, application, key, kept, tcp
+    def __init__(self, service, application, key, kept=False, tcp=None, away=False):
+        self.service, self.application, self.key, self.kept = service, application, key, kept
+        self.socket = service.socket + ".away" if away else service.socket
+        self.tcp = f"127.0.0.1:{free_port()}" if away else tcp
         self.port = free_port()
         self.dir = os.path.join(service.dir, f"{self.name}-{self.port}")
         os.makedirs(self.dir)
@@ -77,8 +80,8 @@ class Server:
         """A shipped file with this test's places in it, written into the server's directory; its path there."""
         with open(os.path.join(ROOT, "deploy", *paths)) as f:
             text = f.read()
-        places = {"/run/token-health/fcgi.sock": self.service.socket, "127.0.0.1:3000": f"127.0.0.1:{self.application.port}",
-                  "127.0.0.1:9001": self.tcp or "", **replace}
+        places = {"/run/token-health/fcgi.sock": self.socket, "127.0.0.1:3000": f"127.0.0.1:{self.application.port}",
+                  "127.0.0.1:9001": self.tcp, **replace}
         for old, new in places.items():
             text = text.replace(old, new)
         return self.write(paths[-1], text)
@@ -136,11 +139,11 @@ class Nginx(Server):
         check = self.shipped("nginx", "token-health-check.conf", **{"/etc/nginx/token-health-key.conf": key})
         upstream = ""
         if self.kept:
-            upstream = f"upstream token_health {{ server unix:{self.service.socket}; keepalive 4; }}\n    fastcgi_keep_conn on;"
+            upstream = f"upstream token_health {{ server unix:{self.socket}; keepalive 4; }}\n    fastcgi_keep_conn on;"
             for path in (api, check):
                 with open(path) as f:
                     text = f.read()
-                self.write(os.path.basename(path), text.replace(f"unix:{self.service.socket}", "token_health"))
+                self.write(os.path.basename(path), text.replace(f"unix:{self.socket}", "token_health"))
         conf = self.write("nginx.conf", f"""daemon off;
 {'user root;' if os.geteuid() == 0 else ''} worker_processes 1; pid {self.dir}/pid; error_log {self.dir}/error.log warn;
 events {{ worker_connections 2000; }}

@@ -270,7 +270,6 @@ class Behind:
     # ---- in front of an application ----
 
     refusal = 403
-    fails_open = False
 
     def set_mode(self, mode):
         stage.set_mode(mode)
@@ -326,12 +325,30 @@ class Behind:
             self.set_mode("observe")
 
 
+    # What a client gets from the API, and from the application's own routes, while there is no responder.
+    away = (503, 500)
+
+    def test_a_responder_that_is_away(self):
+        server = self.kind(stage.service, stage.application, stage.reader, kept=self.kept, away=True).start()
+        try:
+            client = Client(server.port)
+            api, own = client.request("GET", f"{API}/stats", key=stage.admin), client.request("GET", f"/accounts/{HEALTHY}/posts")
+            self.assertEqual((api.status, own.status), self.away, f"{api}\n{own}\n{server.log()[-1000:]}")
+            if self.kind in (Nginx, Apache):
+                self.assertEqual((api.json()["code"], api.headers["retry-after"], api.headers["content-type"]),
+                                 ("service_unavailable", "2", "application/json"))
+        finally:
+            server.stop()
+
+
 class BehindNginx(Behind, unittest.TestCase):
     kind = Nginx
+    away = (503, 200)
 
 
 class BehindNginxKept(Behind, unittest.TestCase):
     kind, kept = Nginx, True
+    away = (503, 200)
 
 
 class BehindApache(Behind, unittest.TestCase):
@@ -346,6 +363,8 @@ class BehindApacheFcgid(Behind, unittest.TestCase):
     kind = ApacheFcgid
     refusal = 401  # mod_fcgid makes it so
 
+    test_a_responder_that_is_away = None  # mod_fcgid starts it itself
+
     def set_mode(self, mode):
         """mod_fcgid's processes are its own: they read the configuration when they start."""
         stage.service.settings["authorizer"] = {"mode": mode}
@@ -358,10 +377,12 @@ class BehindApacheFcgid(Behind, unittest.TestCase):
 
 class BehindLighttpd(Behind, unittest.TestCase):
     kind = Lighttpd
+    away = (503, 503)
 
 
 class BehindCaddy(Behind, unittest.TestCase):
     kind = Caddy
+    away = (502, 502)
 
 
 if __name__ == "__main__":
