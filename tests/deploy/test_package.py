@@ -31,6 +31,8 @@ class Root:
         with open(f"{self.path}/usr/sbin/policy-rc.d", "w") as f:
             f.write("#!/bin/sh\nexit 101\n")
         os.chmod(f"{self.path}/usr/sbin/policy-rc.d", 0o755)
+        with open(f"{self.path}/etc/dpkg/dpkg.cfg.d/test", "w") as f:
+            f.write("force-unsafe-io\n")  # nothing here has to survive a crash
 
     def copy(self, path):
         run("cp", "-a", "--reflink=auto", self.path, path)
@@ -57,7 +59,7 @@ def build_in(root):
     """The package as that release builds it, with the build dependencies that it declares."""
     run("sh", "-c", "git -c safe.directory='*' ls-files -co --exclude-standard -z | "
                     f"xargs -0 cp --parents -t '{root.path}/root' && cp -r deploy/debian '{root.path}/root/debian'")
-    root.run("apt-get update -qq; cd /root; apt-get install -y -qq --no-install-recommends build-essential lintian; "
+    root.run("apt-get update -qq; cd /root; apt-get install -y -qq --no-install-recommends build-essential; "
              "apt-get build-dep -y -qq --no-install-recommends ./; dpkg-buildpackage -b -us -uc >/build.log 2>&1 || { tail -40 /build.log; exit 1; }")
     return glob.glob(f"{root.path}/token-health_*.deb")[0], glob.glob(f"{root.path}/token-health_*.changes")[0]
 
@@ -90,7 +92,7 @@ class Package:
         builder = base.copy(f"{cls.dir}/builder")
         cls.root = base
         cls.package, changes = build_in(builder)
-        cls.lintian = builder.run(f"lintian --fail-on error,warning --profile debian /{os.path.basename(changes)}", check=False)
+        cls.lintian = run("lintian", "--allow-root", "--fail-on", "error,warning", "--profile", "debian", changes, check=False)
 
     def test_a_lintian_has_nothing_to_say(self):
         self.assertEqual((self.lintian.returncode, re.findall(r"(?m)^[EW]: .*$", self.lintian.stdout)), (0, []), self.lintian.stdout)
