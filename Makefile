@@ -33,7 +33,7 @@ BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
 
 # The kinds of tests run one after another under make -j, too; what they need is still built in parallel, below.
-ifneq ($(filter unit contract e2e fault test bench,$(MAKECMDGOALS)),)
+ifneq ($(filter unit contract e2e fault test test-deploy bench,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 .PHONY: all help lint docs deb test-deploy format test-tools unit contract e2e fault test bench run install clean tests-bin
