@@ -1,7 +1,6 @@
 """One suite, unchanged, through each web server with its shipped configuration: the API's routes, bodies, paths, headers, broken clients,
 and the check in front of an application's own routes."""
 import concurrent.futures
-import hashlib
 import http.client
 import json
 import os
@@ -13,17 +12,13 @@ import time
 import unittest
 import urllib.parse
 
+from case import API, account, account_id, registration, sealed
 from harness import BUILD, Answer, Service, free_port, stop_process, wait_for
 from sandbox import Sandbox
 from servers import Apache, ApacheFcgid, Application, Caddy, Lighttpd, Nginx
 
-API = "/api/instagram/token-health"
-HEALTHY, BROKEN, ODD, UNKNOWN = (f"{n:024x}" for n in (1, 2, 3, 77))
+HEALTHY, BROKEN, UNKNOWN = (account_id(n) for n in (1, 2, 77))
 stage = None
-
-
-def token(name):
-    return "IGAA" + hashlib.sha256(name.encode()).hexdigest()
 
 
 class Stage:
@@ -51,11 +46,9 @@ class Stage:
 
     def seed(self):
         accounts = [(1, "ws-1", "healthy"), (2, "ws-2", "revoked"), (3, "ws/1 x", "healthy")]
-        self.sandbox.register([{"token": token(f"t{n}"), "condition": c, "account_id": str(17841400000000000 + n), "username": f"user{n}"}
-                               for n, _, c in accounts])
-        self.service.import_accounts([{"_id": {"$oid": f"{n:024x}"}, "workspaceId": w, "platform": "instagram", "username": f"user{n}",
-                                       "accountId": str(17841400000000000 + n), "encryptedAccessToken": {"$seal": token(f"t{n}")},
-                                       "tokenStatus": "valid", "needsReconnection": False} for n, w, c in accounts])
+        self.sandbox.register([registration(n, f"t{n}", condition) for n, _, condition in accounts])
+        self.service.import_accounts([account(n, workspace, encryptedAccessToken=sealed(f"t{n}"), tokenStatus="valid", needsReconnection=False)
+                                      for n, workspace, _ in accounts])
         self.admin = self.service.create_key("admin", "admin")
         self.reader = self.service.create_key("web server", "read")
 

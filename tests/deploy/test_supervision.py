@@ -11,11 +11,11 @@ import threading
 import time
 import unittest
 
-from harness import BUILD, Service, stop_process, wait_for
-from sandbox import Sandbox
+from case import API, ServiceCase, account, account_id, sealed
+from harness import Service, stop_process, wait_for
 from servers import program
 
-PATH = "/api/instagram/token-health/check?accountId=" + "1".rjust(24, "0")
+PATH = f"{API}/check?accountId={account_id(1)}"
 WORKERS = 2
 
 
@@ -62,29 +62,27 @@ class Load:
         self.rate = (self.good + len(self.bad)) / (time.monotonic() - self.start)
 
 
-class Kept(unittest.TestCase):
+class Kept(ServiceCase):
     """The socket is this process's; responders come and go."""
+    responder = False
+    settings = {"cache": {"ttl": "1h"}}
+    workers = WORKERS
+
+    @classmethod
+    def seed(cls):
+        cls.register(1, "one")
+        cls.service.import_accounts([account(1, encryptedAccessToken=sealed("one"))])
 
     @classmethod
     def setUpClass(cls):
-        cls.dir = tempfile.mkdtemp(prefix="token-health-supervision-")
-        cls.addClassCleanup(shutil.rmtree, cls.dir, ignore_errors=True)
-        cls.sandbox = Sandbox(BUILD, log=os.path.join(cls.dir, "sandbox.log"))
-        cls.addClassCleanup(cls.sandbox.stop)
-        cls.sandbox.start()
-        cls.sandbox.register([{"token": "IGAAone", "condition": "healthy", "account_id": "1", "username": "one"}])
-        cls.service = Service(os.path.join(cls.dir, "s"), cls.sandbox.url, settings={"cache": {"ttl": "1h"}}, workers=WORKERS)
-        cls.addClassCleanup(cls.service.stop)
-        cls.key = cls.service.create_key("reader", "read")
-        cls.service.import_accounts([{"_id": {"$oid": "1".rjust(24, "0")}, "workspaceId": "w", "platform": "instagram", "username": "one",
-                                      "accountId": "1", "encryptedAccessToken": {"$seal": "IGAAone"}}])
+        super().setUpClass()
         cls.socket = socket.socket(socket.AF_UNIX)
         cls.addClassCleanup(cls.socket.close)
         cls.socket.bind(cls.service.socket)
         cls.socket.listen(4096)
         cls.service.start_nginx()
-        cls.responder = cls.start()
-        cls.addClassCleanup(lambda: stop_process(cls.responder, 30))
+        cls.process = cls.start()
+        cls.addClassCleanup(lambda: stop_process(cls.process, 30))
         wait_for(cls.answers, 60, "the responder answers")
 
     @classmethod
@@ -95,34 +93,34 @@ class Kept(unittest.TestCase):
 
     @classmethod
     def answers(cls):
-        return cls.service.request("GET", PATH, key=cls.key).status == 204
+        return cls.service.request("GET", PATH, key=cls.admin).status == 204
 
     def workers(self):
-        return children(self.responder.pid)
+        return children(self.process.pid)
 
     def test_a_restart_under_load_loses_no_request(self):
         cls = type(self)
-        with Load(self.service.port, self.key) as load:
+        with Load(self.service.port, self.admin) as load:
             for _ in range(20):
-                stop_process(self.responder, 30)
-                cls.responder = self.start()
+                stop_process(self.process, 30)
+                cls.process = self.start()
                 before = load.good
                 wait_for(lambda: load.good > before + 50, 60, "requests go through after a restart")
         print(f"FIGURE: 20 restarts at {load.rate:.0f} requests a second: {load.good} good, {len(load.bad)} failed")
         self.assertEqual(load.bad, [])
 
     def test_a_reload_under_load_loses_no_request(self):
-        with Load(self.service.port, self.key) as load:
+        with Load(self.service.port, self.admin) as load:
             for _ in range(50):
                 old = self.workers()
-                self.responder.send_signal(signal.SIGHUP)
+                self.process.send_signal(signal.SIGHUP)
                 wait_for(lambda: len(self.workers()) == WORKERS and not self.workers() & old, 60, "the workers are replaced")
         print(f"FIGURE: 50 reloads at {load.rate:.0f} requests a second: {load.good} good, {len(load.bad)} failed")
         self.assertEqual(load.bad, [])
 
     def test_a_killed_worker_loses_at_most_the_request_in_its_hand(self):
         kills = 0
-        with Load(self.service.port, self.key) as load:
+        with Load(self.service.port, self.admin) as load:
             end = time.monotonic() + 30
             while time.monotonic() < end:
                 time.sleep(0.2)
@@ -169,15 +167,15 @@ class Spawned(unittest.TestCase):
         except OSError:
             return False
 
-    def responder(self, *more):
+    def command(self, *more):
         return [self.service.program("token-health-fcgi"), "--config", self.service.conf, *more]
 
     def test_under_spawn_fcgi_with_our_own_workers(self):
-        self.run_under([program("spawn-fcgi"), "-n", "-s", self.service.socket, "-M", "0660", "--", *self.responder()])
+        self.run_under([program("spawn-fcgi"), "-n", "-s", self.service.socket, "-M", "0660", "--", *self.command()])
 
     def test_under_multiwatch(self):
         self.run_under([program("spawn-fcgi"), "-n", "-s", self.service.socket, "-M", "0660", "--", program("multiwatch"), "-f", "3", "-s", "TERM",
-                        "--", *self.responder("--workers", "1")])
+                        "--", *self.command("--workers", "1")])
 
 
 if __name__ == "__main__":
