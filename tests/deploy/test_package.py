@@ -39,7 +39,7 @@ class Root:
         return Root(path)
 
     def run(self, script, check=True, **variables):
-        inside = f'mount -t proc proc "{self.path}/proc" && exec chroot "{self.path}" /bin/sh -ec "$1"'
+        inside = f'mount -t proc proc "{self.path}/proc" && mount -t tmpfs -o mode=1777 shm "{self.path}/dev/shm" && exec chroot "{self.path}" /bin/sh -ec "$1"'
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C", "HOME": "/root", **variables}
         return run("unshare", "--mount", "--pid", "--fork", "sh", "-ec", inside, "sh", script, check=check, env=env)
 
@@ -111,6 +111,8 @@ class Package:
         as_user = "setpriv --reuid token-health --regid token-health --init-groups "
         self.assertIn("good", self.root.run(as_user + "token-health-fcgi --check-config").stdout)
         self.assertIn("thk_", self.root.run(as_user + "token-healthctl key create --name test --scopes read").stdout)
+        document = '{"_id":"1","platform":"instagram","workspaceId":"w","username":"one"}'
+        self.assertIn("1 created", self.root.run(f"echo '{document}' | {as_user} token-healthctl import").stdout)
         doctor = self.root.run(as_user + "token-healthctl doctor", check=False)
         self.assertIn(doctor.returncode, (0, 3), doctor.stdout)
         self.assertTrue(self.root.exists(KEPT), doctor.stdout)
