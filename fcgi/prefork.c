@@ -11,7 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { YOUNG_MS = 10000, BACKOFF_MS = 1000, BACKOFF_MAX_MS = 30000, DRAIN_MS = 15000, TRIAL_MS = 30000, TICK_MS = 100 };
+enum {
+    YOUNG_MS = 10000,
+    KILLED_YOUNG_MS = 100,
+    BACKOFF_MS = 1000,
+    BACKOFF_MAX_MS = 30000,
+    DRAIN_MS = 15000,
+    TRIAL_MS = 30000,
+    TICK_MS = 100
+};
 
 struct slot {
     pid_t pid; /* 0: none */
@@ -74,7 +82,8 @@ static void obituary(struct slot *slot, int status)
                   LOG_I("exit", WIFEXITED(status) ? WEXITSTATUS(status) : -1),
                   LOG_I("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0), LOG_I("lived_ms", lived_ms));
     slot->pid = 0;
-    if (expected || lived_ms >= YOUNG_MS)
+    /* SIGKILL comes from outside: it says little about whether a worker can work, but for one that memory does not suffice to start. */
+    if (expected || lived_ms >= (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? KILLED_YOUNG_MS : YOUNG_MS))
         slot->backoff_ms = 0;
     else
         slot->backoff_ms = slot->backoff_ms ? 2 * slot->backoff_ms : BACKOFF_MS;

@@ -76,6 +76,30 @@ static void copy_path(struct gateway *g, struct request *req, int *too_long)
         memcpy(req->path + len, info, strlen(info) + 1);
 }
 
+/* An Authorizer is asked about the application's request: the question is check, whatever that request is. */
+static void copy_question(struct gateway *g, struct request *req, int *too_long)
+{
+    char platform[LIMIT_PLATFORM_BYTES];
+
+    if (!copy_param(g, "TOKEN_HEALTH_PLATFORM", platform, sizeof platform, too_long)) strcpy(platform, "instagram");
+    strcpy(req->method, "GET");
+    snprintf(req->path, sizeof req->path, "/api/%s/token-health/check", platform);
+}
+
+/* TOKEN_HEALTH_KEY is set by the web server: a client's headers become HTTP_… parameters. */
+static void copy_key(struct gateway *g, struct request *req)
+{
+    char key[LIMIT_API_KEY_BYTES + 1];
+    int too_long = 0;
+
+    req->authorization[0] = '\0';
+    if (copy_param(g, "TOKEN_HEALTH_KEY", key, sizeof key, &too_long))
+        snprintf(req->authorization, sizeof req->authorization, "Bearer %s", key);
+    else if (!req->is_authorizer)
+        copy_param(g, "HTTP_AUTHORIZATION", req->authorization, sizeof req->authorization, &too_long);
+    secret_wipe(key, sizeof key);
+}
+
 static void copy_id(struct gateway *g, struct request *req)
 {
     int ignored;
@@ -130,26 +154,32 @@ static int read_input(struct gateway *g, struct request *req)
         return 1;
     }
     if (!read_body(g, req)) return 0;
-    copy_param(g, "CONTENT_LENGTH", declared, sizeof declared, &too_long);
-    if (too_long || (declared[0] && !req->body_too_large && (strtoull(declared, &end, 10) != req->body_len || *end)))
-        req->malformed = "the body is not as long as its Content-Length";
     if (!strcmp(req->method, "GET") || !strcmp(req->method, "HEAD")) { /* RFC 9110, 9.3.1: it has no meaning there */
         req->body = "";
         req->body_len = 0;
         req->body_too_large = 0;
+        return 1; /* Caddy declares the length of a body that it does not send */
     }
+    copy_param(g, "CONTENT_LENGTH", declared, sizeof declared, &too_long);
+    if (!strcmp(declared, "-1")) declared[0] = '\0'; /* Caddy, for a body of unknown length */
+    if (too_long || (declared[0] && !req->body_too_large && (strtoull(declared, &end, 10) != req->body_len || *end)))
+        req->malformed = "the body is not as long as its Content-Length";
     return 1;
 }
 
 static int copy_request(struct gateway *g, struct request *req)
 {
-    int too_long = 0, key_too_long = 0;
+    int too_long = 0;
 
+    req->is_authorizer = g->fcgi.role == ROLE_AUTHORIZER;
     copy_param(g, "REQUEST_METHOD", req->method, sizeof req->method, &too_long);
-    copy_path(g, req, &too_long);
+    if (req->is_authorizer)
+        copy_question(g, req, &too_long);
+    else
+        copy_path(g, req, &too_long);
     copy_param(g, "QUERY_STRING", req->query, sizeof req->query, &too_long);
     copy_param(g, "CONTENT_TYPE", req->content_type, sizeof req->content_type, &too_long);
-    copy_param(g, "HTTP_AUTHORIZATION", req->authorization, sizeof req->authorization, &key_too_long);
+    copy_key(g, req);
     copy_param(g, "TOKEN_HEALTH_WORKSPACE", req->workspace_param, sizeof req->workspace_param, &too_long);
     copy_param(g, "TOKEN_HEALTH_ACCOUNT", req->account_param, sizeof req->account_param, &too_long);
     copy_id(g, req);

@@ -19,6 +19,7 @@ struct request {
     const char *body; /* NUL-terminated behind body_len; valid until the next request; "" with GET and HEAD */
     size_t body_len;
     int body_too_large;
+    int is_authorizer;     /* the FastCGI role: the question is check's */
     const char *malformed; /* NULL, or why it is refused at once */
 };
 

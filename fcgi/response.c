@@ -90,10 +90,26 @@ static void put_head(struct gateway *gateway, const struct exchange *x, size_t b
     put(gateway, "\r\n");
 }
 
+/* FastCGI specification 6.3: 200 lets the request through, with Variable-… for the application; anything else is the client's answer.
+ * Only a refusal by the rules is one: whatever cannot be answered passes. */
+static int send_authorizer(struct gateway *gateway, const struct exchange *x)
+{
+    put(gateway, "Status: 200 OK\r\n");
+    if (x->health[0]) put_header(gateway, "Variable-TOKEN_HEALTH: ", x->health);
+    if (!x->health[0] && x->err.code != ERR_OK) {
+        put(gateway, "Variable-TOKEN_HEALTH: unknown; ");
+        put_header(gateway, "", err_word(x->err.code));
+    }
+    put(gateway, "\r\n");
+    gateway_finish(gateway);
+    return 200;
+}
+
 int response_send(struct gateway *gateway, struct exchange *x)
 {
     struct buf body = {0};
 
+    if (x->req->is_authorizer && !(x->status == 403 && x->health[0])) return send_authorizer(gateway, x);
     print_body(x, &body);
     put_head(gateway, x, body.len);
     if (strcmp(x->req->method, "HEAD") != 0) gateway_put(gateway, buf_text(&body), body.len);

@@ -9,12 +9,13 @@
 #include <string.h>
 #include <strings.h>
 
-enum { REPLAY_MS = 2000 /* of the spool, at the start */ };
+enum { REPLAY_MS = 2000 /* of the spool, at the start */, REMIND_MS = 60000 };
 
 struct worker {
     struct service *service;
     struct gateway *gateway;
     struct auth *auth;
+    int64_t remind_mono_ms; /* the next time that unchecked requests are told of */
 };
 
 static enum err_code parse_body(struct exchange *x, struct json **body)
@@ -77,6 +78,20 @@ static void log_request(const struct exchange *x, const struct route *route, int
              LOG_S("why", x->err.text[0] ? x->err.text : "-"));
 }
 
+/* An authorizer lets through what it cannot answer: nobody but the log would ever tell that the key or an id is missing. */
+static void warn_unchecked(struct worker *w, const struct exchange *x)
+{
+    int64_t now_ms = clock_mono_ms();
+
+    if (!x->req->is_authorizer || (x->err.code != ERR_UNAUTHORIZED && x->err.code != ERR_BAD_INPUT)) return;
+    if (now_ms < w->remind_mono_ms) return;
+    w->remind_mono_ms = now_ms + REMIND_MS;
+    log_warn("TOKEN HEALTH",
+             "an authorizer's requests pass unchecked: see TOKEN_HEALTH_KEY, TOKEN_HEALTH_ACCOUNT and "
+             "TOKEN_HEALTH_WORKSPACE in the web server's configuration",
+             LOG_S("why", x->err.text));
+}
+
 static void serve(struct worker *w, struct request *req)
 {
     struct exchange x = {.req = req, .service = w->service, .began_mono_ms = clock_mono_ms()};
@@ -91,6 +106,7 @@ static void serve(struct worker *w, struct request *req)
     status = response_send(w->gateway, &x);
     counter_add(service_cache(w->service), COUNT_http_requests, 1);
     if (status >= 400) counter_add(service_cache(w->service), COUNT_http_errors, 1);
+    warn_unchecked(w, &x);
     log_request(&x, found == ROUTE_NO_PATH ? NULL : route, status, (clock_mono_ns() - start_ns) / 1000);
     log_request_id(NULL);
     json_free(body);

@@ -1,0 +1,113 @@
+"""The FastCGI Authorizer role: the web server asks about the application's request before it lets it through."""
+import unittest
+
+from case import API, ServiceCase, account, account_id, sealed
+from fastcgi import AUTHORIZER, Connection
+from harness import free_port, wait_for
+
+
+class Authorizer(ServiceCase):
+    """The tests speak FastCGI themselves, as Apache and lighttpd do: the parameters are those of the application's own request."""
+    workers = 1
+    responder = False
+    settings = {"authorizer": {"mode": "enforce"}, "health": {"confirmations": 1}}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.service.start_responder()
+        wait_for(lambda: cls.ask(1).status == 200, 30, "the responder answers")
+
+    @classmethod
+    def seed(cls):
+        for number, condition in enumerate(("healthy", "revoked", "500"), 1):
+            cls.register(number, condition, condition)
+            cls.service.import_accounts([account(number, f"ws-{number}", encryptedAccessToken=sealed(condition))])
+        cls.service.import_accounts([account(9, "ws-9", platform="tiktok", tokenStatus="missing")])
+        cls.reader = cls.service.create_key("reader", "read")
+
+    @classmethod
+    def ask(cls, number=None, key=True, method="GET", path="/app/posts?x=1", more=None):
+        more = dict(more or {})
+        if number:
+            more.setdefault("TOKEN_HEALTH_ACCOUNT", account_id(number))
+        if key:
+            more.setdefault("TOKEN_HEALTH_KEY", cls.reader)
+        with Connection(cls.service.socket, timeout=30) as c:
+            return c.request(method, path, role=AUTHORIZER, more=more)
+
+    def assert_passes(self, answer, health):
+        self.assertEqual((answer.status, answer.headers.get("Variable-TOKEN_HEALTH"), answer.body), (200, health, b""), answer)
+
+    def test_a_healthy_account_passes_with_its_state_for_the_application(self):
+        for method in ("GET", "POST", "DELETE"):
+            with self.subTest(method=method):
+                self.assert_passes(self.ask(1, method=method), "healthy; ok")
+
+    def test_a_workspace_may_be_asked_about(self):
+        self.assert_passes(self.ask(more={"TOKEN_HEALTH_WORKSPACE": "ws-1"}), "healthy; ok")
+
+    def test_enforce_keeps_a_broken_account_out(self):
+        answer = self.ask(2)
+        self.assertEqual((answer.status, answer.headers["X-Token-Health"]), (403, "broken; revoked"), answer)
+
+    def test_what_decides_nothing_passes(self):
+        self.assert_passes(self.ask(3), "unknown; transient")
+
+    def test_an_unknown_account_passes(self):
+        self.assert_passes(self.ask(77), "unknown; not_found")
+
+    def test_the_platform_is_the_servers_to_say(self):
+        answer = self.ask(9, more={"TOKEN_HEALTH_PLATFORM": "tiktok"})  # there it has no token
+        self.assertEqual(answer.status, 403, answer)
+        self.assertRegex(answer.headers["X-Token-Health"], "; missing_token$")
+        self.assert_passes(self.ask(1, more={"TOKEN_HEALTH_PLATFORM": "nonesuch"}), "unknown; not_found")
+
+    def test_the_applications_path_and_body_are_not_ours(self):
+        """Not even when they look like a request of our API."""
+        self.assert_passes(self.ask(1, method="POST", path=f"{API}/clear-cache"), "healthy; ok")
+        self.assert_passes(self.ask(1, path="/%00%ff" + "x" * 4000), "healthy; ok")
+
+    def test_a_clients_own_header_is_no_key(self):
+        for more in ({"HTTP_AUTHORIZATION": "Bearer " + self.reader}, {"HTTP_TOKEN_HEALTH_KEY": self.reader}):
+            with self.subTest(more=list(more)):
+                self.assert_passes(self.ask(2, key=False, more=more), "unknown; unauthorized")
+
+    def test_the_servers_key_goes_before_the_clients_header(self):
+        self.assertEqual(self.ask(2, more={"HTTP_AUTHORIZATION": "Basic dXNlcjpwYXNz"}).status, 403)
+        with Connection(self.service.socket) as c:  # in the responder's role, too
+            answer = c.request("GET", f"{API}/check?accountId={account_id(1)}", key="thk_wrong", more={"TOKEN_HEALTH_KEY": self.reader})
+        self.assertEqual(answer.status, 204)
+
+    def test_without_a_key_everything_passes_and_the_log_says_so_once(self):
+        before = self.service.log("responder").count("pass unchecked")
+        for _ in range(20):
+            self.assert_passes(self.ask(2, key=False), "unknown; unauthorized")
+        self.assertLessEqual(self.service.log("responder").count("pass unchecked") - before, 1)
+        self.assertGreaterEqual(self.service.log("responder").count("pass unchecked"), 1)
+
+    def test_without_an_id_everything_passes(self):
+        self.assert_passes(self.ask(), "unknown; bad_request")
+
+
+class StoreAway(ServiceCase):
+    """An outage keeps nobody out, whatever the mode."""
+    workers = 1
+    responder = False
+    settings = {"authorizer": {"mode": "enforce"}}
+
+    @classmethod
+    def store_uri(cls):
+        return f"mongodb://127.0.0.1:{free_port()}/application"  # nobody listens
+
+    def test_everything_passes(self):
+        reader = self.service.create_key("reader", "read")
+        self.service.start_responder()
+        for name in ("TOKEN_HEALTH_ACCOUNT", "TOKEN_HEALTH_WORKSPACE"):
+            with self.subTest(name=name), Connection(self.service.socket, timeout=30) as c:
+                answer = c.request("GET", "/app", role=AUTHORIZER, more={name: account_id(1), "TOKEN_HEALTH_KEY": reader})
+                self.assertEqual((answer.status, answer.headers.get("Variable-TOKEN_HEALTH")), (200, "unknown; service_unavailable"))
+
+
+if __name__ == "__main__":
+    unittest.main()
