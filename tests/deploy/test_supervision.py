@@ -95,7 +95,7 @@ class Kept(ServiceCase):
     def answers(cls):
         return cls.service.request("GET", PATH, key=cls.admin).status == 204
 
-    def workers(self):
+    def pids(self):
         return children(self.process.pid)
 
     def test_a_restart_under_load_loses_no_request(self):
@@ -112,9 +112,9 @@ class Kept(ServiceCase):
     def test_a_reload_under_load_loses_no_request(self):
         with Load(self.service.port, self.admin) as load:
             for _ in range(50):
-                old = self.workers()
+                old = self.pids()
                 self.process.send_signal(signal.SIGHUP)
-                wait_for(lambda: len(self.workers()) == WORKERS and not self.workers() & old, 60, "the workers are replaced")
+                wait_for(lambda: len(self.pids()) == WORKERS and not self.pids() & old, 60, "the workers are replaced")
         print(f"FIGURE: 50 reloads at {load.rate:.0f} requests a second: {load.good} good, {len(load.bad)} failed")
         self.assertEqual(load.bad, [])
 
@@ -124,10 +124,10 @@ class Kept(ServiceCase):
             end = time.monotonic() + 30
             while time.monotonic() < end:
                 time.sleep(0.2)
-                for pid in sorted(self.workers())[:1]:
+                for pid in sorted(self.pids())[:1]:
                     os.kill(pid, signal.SIGKILL)
                     kills += 1
-            wait_for(lambda: len(self.workers()) == WORKERS, 60, "all workers are back")
+            wait_for(lambda: len(self.pids()) == WORKERS, 60, "all workers are back")
         print(f"FIGURE: {kills} workers killed at {load.rate:.0f} requests a second: {load.good} good, {len(load.bad)} failed")
         self.assertGreater(kills, 20)
         self.assertLessEqual(len(load.bad), kills, load.bad[:5])
