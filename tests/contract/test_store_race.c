@@ -181,7 +181,7 @@ static int take_lease(struct store *store, int number)
     for (int round = 0; round < ROUNDS; round++) {
         struct lease lease = {0};
         struct err err = {0};
-        char name[16];
+        char name[24];
         enum err_code rc;
 
         snprintf(name, sizeof name, "lease-%02d", round);
@@ -207,7 +207,7 @@ static void of_many_that_take_a_lease_exactly_one_holds_it(void **state)
     (void)state;
     for (int i = 0; i < ROUNDS; i++) {
         struct err err = {0};
-        char name[16];
+        char name[24];
 
         snprintf(name, sizeof name, "lease-%02d", i);
         fixture_expect(store_lease_create(fx.store, name, nothing, NULL, &err), ERR_OK, &err, name);
@@ -217,7 +217,7 @@ static void of_many_that_take_a_lease_exactly_one_holds_it(void **state)
     for (int i = 0; i < ROUNDS; i++) {
         struct lease lease = {0};
         struct err err = {0};
-        char name[16], owner[16];
+        char name[24], owner[16];
 
         if (shared->wins[i] != 1) fail_msg("round %d: %d took it, expected 1", i, shared->wins[i]);
         snprintf(name, sizeof name, "lease-%02d", i);
