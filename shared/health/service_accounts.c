@@ -7,56 +7,21 @@
 
 /* ---- a workspace ---- */
 
-/* The accounts of one workspace on their way through the pipeline. */
+/* The accounts of one workspace on their way through the pipeline: each begins as it is read, so that only those under way are in
+ * memory. */
 struct gathering {
     struct service *service;
-    struct account *accounts;
-    int count, cap;
-    int out_of_memory;
+    const struct validate_options *options;
+    struct gathered *jobs;   /* LIMIT_WORKSPACE_ACCOUNTS */
     struct report_list *out; /* one report an account, in the same order */
     int late;
+    enum err_code rc;
+    struct err *err;
 };
 struct gathered {
     struct gathering *g;
     int index;
 };
-
-static int gather(void *arg, struct account *account)
-{
-    struct gathering *g = arg;
-
-    if (g->count == g->cap) {
-        int cap = g->cap ? 2 * g->cap : 16;
-        struct account *accounts = realloc(g->accounts, (size_t)cap * sizeof *accounts);
-
-        if (!accounts) {
-            g->out_of_memory = 1;
-            account_fini(account);
-            return 0;
-        }
-        g->accounts = accounts;
-        g->cap = cap;
-    }
-    g->accounts[g->count++] = *account;
-    return 1;
-}
-
-static void gathering_fini(struct gathering *g)
-{
-    for (int i = 0; i < g->count; i++)
-        account_fini(&g->accounts[i]);
-    free(g->accounts);
-}
-
-static enum err_code load_workspace(struct gathering *g, const char *platform, const char *workspace, struct err *err)
-{
-    enum err_code rc =
-        store_find_workspace(service_store(g->service), platform, workspace, LIMIT_WORKSPACE_ACCOUNTS, gather, g, err);
-
-    if (rc == ERR_OK && g->out_of_memory) rc = err_set(err, ERR_NOMEM, workspace, "no memory for its accounts");
-    if (rc == ERR_UNAVAILABLE) counter_add(service_cache(g->service), COUNT_store_errors, 1);
-    return rc;
-}
 
 static void gathered_done(void *arg, const struct validate_result *r)
 {
@@ -66,24 +31,29 @@ static void gathered_done(void *arg, const struct validate_result *r)
     one->g->late += r->is_late;
 }
 
-static enum err_code run_gathered(struct gathering *g, const struct validate_options *options, struct err *err)
+static int gather(void *arg, struct account *account)
 {
+    struct gathering *g = arg;
     struct validator *v = service_validator(g->service);
-    struct gathered *jobs = calloc((size_t)g->count + 1, sizeof *jobs);
-    enum err_code rc = ERR_OK;
+    struct gathered *one = &g->jobs[g->out->count];
 
-    if (!jobs) return err_set(err, ERR_NOMEM, NULL, "no memory for the accounts");
-    for (int i = 0; rc == ERR_OK && i < g->count; i++)
-        if (!report_push(g->out)) rc = err_set(err, ERR_NOMEM, NULL, "no memory for the answers");
-    for (int i = 0; rc == ERR_OK && i < g->count; i++) {
-        jobs[i] = (struct gathered){g, i};
-        while (validator_active(v) >= service_config(g->service)->responder_concurrency)
-            validator_run(v, 1000);
-        rc = validator_submit(v, &g->accounts[i], options, gathered_done, &jobs[i], err);
-    }
-    validator_finish(v); /* also after a failure: the jobs point into our memory */
-    free(jobs);
-    return rc;
+    *one = (struct gathered){g, g->out->count};
+    while (validator_active(v) >= service_config(g->service)->responder_concurrency)
+        validator_run(v, 1000);
+    g->rc = report_push(g->out) ? validator_submit(v, account, g->options, gathered_done, one, g->err)
+                                : err_set(g->err, ERR_NOMEM, NULL, "no memory for the answers");
+    if (g->rc != ERR_OK) account_fini(account);
+    return g->rc == ERR_OK;
+}
+
+static enum err_code run_workspace(struct gathering *g, const char *platform, const char *workspace, struct err *err)
+{
+    enum err_code rc =
+        store_find_workspace(service_store(g->service), platform, workspace, LIMIT_WORKSPACE_ACCOUNTS, gather, g, err);
+
+    validator_finish(service_validator(g->service)); /* also after a failure: the jobs point into our memory */
+    if (rc == ERR_UNAVAILABLE) counter_add(service_cache(g->service), COUNT_store_errors, 1);
+    return rc == ERR_OK ? g->rc : rc;
 }
 
 struct validate_options service_options(const struct config *cfg, const struct service_terms *terms)
@@ -98,14 +68,16 @@ enum err_code service_validate(struct service *service, const char *platform, co
                                const struct service_terms *terms, struct report_list *out, struct err *err)
 {
     struct validate_options options = service_options(service_config(service), terms);
-    struct gathering g = {.service = service, .out = out};
-    enum err_code rc = load_workspace(&g, platform, workspace, err);
+    struct gathering g = {.service = service, .options = &options, .out = out, .err = err};
+    enum err_code rc;
 
-    if (rc == ERR_OK) rc = run_gathered(&g, &options, err);
+    g.jobs = calloc(LIMIT_WORKSPACE_ACCOUNTS, sizeof *g.jobs);
+    if (!g.jobs) return err_set(err, ERR_NOMEM, workspace, "no memory for its accounts");
+    rc = run_workspace(&g, platform, workspace, err);
     if (g.late)
         log_warn("TOKEN HEALTH", "the time was over before all accounts were checked", LOG_S("workspace", workspace),
-                 LOG_I("accounts", g.out->count), LOG_I("late", g.late));
-    gathering_fini(&g);
+                 LOG_I("accounts", out->count), LOG_I("late", g.late));
+    free(g.jobs);
     return rc;
 }
 

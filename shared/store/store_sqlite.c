@@ -12,28 +12,31 @@ static void bind_forms(sqlite3_stmt *st, int at, const struct account_id *forms,
         store_sqlite_bind_id(st, at + i, &forms[i]); /* what is not bound is null, and equals nothing */
 }
 
-/* All rows are read before any is handed over: the callee may write to the store. */
+/* All rows are read before any is handed over: the callee may write to the store. They stay text until then: parsed, a workspace takes
+ * several times the memory. */
 struct rows {
-    struct json **docs; /* NULL: was no JSON */
+    struct buf *list; /* each: the key, NUL, the document */
     int count, cap;
     char last[SQLITE_KEY_BYTES]; /* the key of the last one */
 };
 
-static int keep(struct rows *rows, struct json *doc)
+static int keep(struct rows *rows, const char *doc, size_t doc_len)
 {
+    struct buf *row;
+
     if (rows->count == rows->cap) {
         int cap = rows->cap ? 2 * rows->cap : 32;
-        struct json **docs = realloc(rows->docs, (size_t)cap * sizeof *docs);
+        struct buf *list = realloc(rows->list, (size_t)cap * sizeof *list);
 
-        if (!docs) {
-            json_free(doc);
-            return 0;
-        }
-        rows->docs = docs;
+        if (!list) return 0;
+        rows->list = list;
         rows->cap = cap;
     }
-    rows->docs[rows->count++] = doc;
-    return 1;
+    row = &rows->list[rows->count++];
+    *row = (struct buf){0};
+    buf_put(row, rows->last, strlen(rows->last) + 1);
+    buf_put(row, doc, doc_len);
+    return !row->failed;
 }
 
 /* The statement gives doc and id. */
@@ -43,18 +46,27 @@ static enum err_code read_rows(struct sqlite_store *s, sqlite3_stmt *st, struct 
     int rc = SQLITE_DONE;
 
     while (code == ERR_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-        struct err why = {0};
-        struct json *doc = store_sqlite_json(st, 0, &why);
+        const char *doc = (const char *)sqlite3_column_text(st, 0);
 
         snprintf(rows->last, sizeof rows->last, "%s", (const char *)sqlite3_column_text(st, 1));
-        if (!doc)
-            log_warn("TOKEN HEALTH", "an account document cannot be read", LOG_S("account", rows->last),
-                     LOG_S("why", why.text));
-        if (!keep(rows, doc)) code = err_set(err, ERR_NOMEM, NULL, "no memory for accounts");
+        if (!keep(rows, doc ? doc : "", (size_t)sqlite3_column_bytes(st, 0)))
+            code = err_set(err, ERR_NOMEM, NULL, "no memory for accounts");
     }
     if (code == ERR_OK && rc != SQLITE_DONE) code = store_sqlite_fail(s, rc, err);
     store_sqlite_done(st);
     return code;
+}
+
+static int give_row(const struct buf *row, store_account_fn *fn, void *arg)
+{
+    const char *key = buf_text(row);
+    size_t at = strlen(key) + 1;
+    struct json *doc = NULL;
+    struct err why = {0};
+
+    if (json_parse(key + at, row->len - at, &doc, &why) == ERR_OK) return store_give(doc, fn, arg);
+    log_warn("TOKEN HEALTH", "an account document cannot be read", LOG_S("account", key), LOG_S("why", why.text));
+    return 1;
 }
 
 /* Hands them over, or just frees them if ${fn} is NULL. */
@@ -63,12 +75,10 @@ static void give_rows(struct rows *rows, store_account_fn *fn, void *arg)
     int more = fn != NULL;
 
     for (int i = 0; i < rows->count; i++) {
-        if (more && rows->docs[i])
-            more = store_give(rows->docs[i], fn, arg);
-        else
-            json_free(rows->docs[i]);
+        if (more) more = give_row(&rows->list[i], fn, arg);
+        buf_free(&rows->list[i]);
     }
-    free(rows->docs);
+    free(rows->list);
 }
 
 static enum err_code find_workspace(void *state, const char *platform, const struct account_id *forms, int form_count,
