@@ -3,39 +3,82 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BATCH = 256, BATCH_BYTES = 1 << 20 };
+
 struct import {
     struct store *store;
     const char *name;
     int replace;
     int64_t line, created, replaced, refused;
+    /* Lines that wait for the store, which takes many at once much faster. */
+    struct store_item items[BATCH];
+    struct json *docs[BATCH];
+    int64_t lines[BATCH];
+    int count;
+    size_t bytes;
 };
 
-static void refuse(struct import *im, const struct err *why)
+static void refuse(struct import *im, int64_t line, const struct err *why)
 {
     im->refused++;
-    ctl_complain("%s:%lld: %s%s%s", im->name, (long long)im->line, why->place, why->place[0] ? ": " : "", why->text);
+    ctl_complain("%s:%lld: %s%s%s", im->name, (long long)line, why->place, why->place[0] ? ": " : "", why->text);
 }
 
-/* A bad line is said and passed over: it must not keep the good ones out. Only a store that is away or full ends it all. */
+/* What became of the lines; of those that the store failed at, in one sentence. */
+static void tell_batch(struct import *im, const struct err *err)
+{
+    int failed = 0, first = -1;
+
+    for (int i = 0; i < im->count; i++) {
+        const struct store_item *item = &im->items[i];
+
+        if (item->err.code != ERR_OK) {
+            refuse(im, im->lines[i], &item->err);
+        } else if (item->is_done) {
+            im->created += item->created;
+            im->replaced += !item->created;
+        } else {
+            if (!failed++) first = i;
+        }
+    }
+    if (!failed) return;
+    refuse(im, im->lines[first], err);
+    im->refused += failed - 1;
+    if (failed > 1)
+        ctl_complain("%s: the same goes for %d more, up to line %lld", im->name, failed - 1, (long long)im->line);
+}
+
+/* Only a store that is away, full or broken ends it all. */
+static enum err_code flush_batch(struct import *im)
+{
+    struct err err = {0};
+    enum err_code rc = store_import_many(im->store, im->items, im->count, im->replace, &err);
+
+    tell_batch(im, &err);
+    for (int i = 0; i < im->count; i++)
+        json_free(im->docs[i]);
+    im->count = 0;
+    im->bytes = 0;
+    return rc;
+}
+
+/* A bad line is said and passed over: it must not keep the good ones out. */
 static enum err_code import_line(struct import *im, const char *text, size_t len)
 {
-    struct json *doc = NULL;
-    struct err err = {0};
-    int created = 0;
-    enum err_code rc = len <= LIMIT_IMPORT_LINE_BYTES
-                           ? json_parse(text, len, &doc, &err)
-                           : err_set(&err, ERR_TOO_LARGE, NULL, "longer than %d bytes", LIMIT_IMPORT_LINE_BYTES);
+    struct store_item *item = &im->items[im->count];
+    struct json **doc = &im->docs[im->count];
+    enum err_code rc;
 
-    if (rc == ERR_OK) rc = account_check_import(doc, &err);
-    if (rc == ERR_OK) rc = store_import(im->store, doc, im->replace, &created, &err);
-    json_free(doc);
-    if (rc != ERR_OK) {
-        refuse(im, &err);
-        return rc == ERR_UNAVAILABLE || rc == ERR_NOSPACE ? rc : ERR_OK;
-    }
-    im->created += created;
-    im->replaced += !created;
-    return ERR_OK;
+    *item = (struct store_item){.doc = NULL};
+    *doc = NULL;
+    rc = len <= LIMIT_IMPORT_LINE_BYTES
+             ? json_parse(text, len, doc, &item->err)
+             : err_set(&item->err, ERR_TOO_LARGE, NULL, "longer than %d bytes", LIMIT_IMPORT_LINE_BYTES);
+    if (rc == ERR_OK) rc = account_check_import(*doc, &item->err);
+    if (rc == ERR_OK) item->doc = *doc;
+    im->lines[im->count++] = im->line;
+    im->bytes += len;
+    return im->count == BATCH || im->bytes >= BATCH_BYTES ? flush_batch(im) : ERR_OK;
 }
 
 static enum err_code import_stream(struct import *im, FILE *stream)
@@ -54,6 +97,7 @@ static enum err_code import_stream(struct import *im, FILE *stream)
         if (used) rc = import_line(im, line, used);
         secret_wipe(line, (size_t)len);
     }
+    if (rc == ERR_OK) rc = flush_batch(im);
     if (rc == ERR_OK && ferror(stream)) {
         ctl_complain("%s: %s", im->name, strerror(errno));
         rc = ERR_IO;

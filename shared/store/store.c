@@ -154,12 +154,40 @@ enum err_code store_update(struct store *store, const struct account_id *id, con
 
 enum err_code store_import(struct store *store, const struct json *doc, int replace, int *created, struct err *err)
 {
-    struct account account;
-    enum err_code rc = account_parse(json_copy(doc), &account, err);
+    struct store_item item = {.doc = doc};
+    enum err_code rc = store_import_many(store, &item, 1, replace, err);
 
-    if (rc == ERR_OK) rc = store->backend->import(store->state, doc, &account, replace, created, err);
-    account_fini(&account);
-    return rc;
+    *created = item.created;
+    return rc == ERR_OK && item.err.code != ERR_OK ? err_set(err, item.err.code, item.err.place, "%s", item.err.text)
+                                                   : rc;
+}
+
+int store_item_waits(const struct store_item *item)
+{
+    return item->doc && !item->is_done && item->err.code == ERR_OK;
+}
+
+enum err_code store_import_many(struct store *store, struct store_item *items, int count, int replace, struct err *err)
+{
+    int waiting = 0;
+
+    for (int i = 0; i < count; i++) {
+        struct account account;
+
+        items[i].is_done = items[i].created = 0;
+        if (!store_item_waits(&items[i])) continue;
+        if (account_parse(json_copy(items[i].doc), &account, &items[i].err) == ERR_OK) {
+            items[i].id = account.id;
+            waiting++;
+        }
+        account_fini(&account);
+    }
+    return waiting ? store->backend->import(store->state, items, count, replace, err) : ERR_OK;
+}
+
+void store_item_exists(struct store_item *item)
+{
+    err_set(&item->err, ERR_CONFLICT, item->id.text, "an account with this _id exists; --replace replaces it");
 }
 
 enum err_code store_count(struct store *store, const char *platform, struct store_counts *counts, struct err *err)

@@ -72,6 +72,16 @@ enum err_code store_update(struct store *store, const struct account_id *id, con
                            struct err *err);
 /** store_import(store, doc, replace, &created, err): insert a document as it is; an existing _id: replace ≠ 0 replaces it, else ERR_CONFLICT. */
 enum err_code store_import(struct store *store, const struct json *doc, int replace, int *created, struct err *err);
+/** store_import_many(store, items, count, replace, err): store_import of each, in their order, in one commit where the store has such a
+ *  thing; what is the matter with one is in its err and keeps none of the others out. Durable when it returns. A failure is of all: the
+ *  items that are neither done nor have an err may be in the store or not (SQLite: are not). */
+struct store_item {
+    const struct json *doc; /* NULL: passed over */
+    struct account_id id;   /* the store's own, as the next ones */
+    int is_done, created;
+    struct err err;
+};
+enum err_code store_import_many(struct store *store, struct store_item *items, int count, int replace, struct err *err);
 
 /** Numbers over all accounts of a platform (NULL: all platforms), grouped in the store. by_state: tokenHealth.state, by_status:
  *  tokenStatus; "" = absent; words too long or too many are counted as "other". */

@@ -19,8 +19,7 @@ struct store_backend {
                                 int *count, struct err *err);
     int (*id_order)(const struct account_id *a, const struct account_id *b);
     enum err_code (*update)(void *state, const struct account_id *id, const struct patch *patch, struct err *err);
-    enum err_code (*import)(void *state, const struct json *doc, const struct account *account, int replace,
-                            int *created, struct err *err);
+    enum err_code (*import)(void *state, struct store_item *items, int count, int replace, struct err *err);
     enum err_code (*count)(void *state, const char *platform, struct store_counts *counts, struct err *err);
     enum err_code (*meta_put)(void *state, const char *name, const struct json *value, struct err *err);
     enum err_code (*meta_get)(void *state, const char *name, struct json **value, struct err *err);
@@ -46,6 +45,9 @@ extern const char store_lost_lease[];
 /** store_give(doc, fn, arg): parse ${doc} (taken) and hand it over; 1 to go on, 0 when ${fn} wants no more. A document that cannot be
  *  parsed is said in the log and passed over. */
 int store_give(struct json *doc, store_account_fn *fn, void *arg);
+/** store_item_waits(item): is it still to be imported? store_item_exists(item): it is not, as its _id is taken. */
+int store_item_waits(const struct store_item *item);
+void store_item_exists(struct store_item *item);
 /** store_count_word(list, &count, word, n): add ${n} to the word's entry of a list of STORE_WORDS_MAX. Words that are too long, or too
  *  many, are counted as "other". */
 void store_count_word(struct store_word *list, int *count, const char *word, int64_t n);

@@ -73,8 +73,7 @@ enum err_code store_mongo_look_ahead(void *state, const struct store_span *span,
 int store_mongo_id_order(const struct account_id *a, const struct account_id *b);
 enum err_code store_mongo_count(void *state, const char *platform, struct store_counts *counts, struct err *err);
 enum err_code store_mongo_update(void *state, const struct account_id *id, const struct patch *patch, struct err *err);
-enum err_code store_mongo_import(void *state, const struct json *doc, const struct account *account, int replace,
-                                 int *created, struct err *err);
+enum err_code store_mongo_import(void *state, struct store_item *items, int count, int replace, struct err *err);
 enum err_code store_mongo_meta_put(void *state, const char *name, const struct json *value, struct err *err);
 enum err_code store_mongo_meta_get(void *state, const char *name, struct json **value, struct err *err);
 enum err_code store_mongo_meta_bump(void *state, const char *name, int64_t at_least, int64_t *version, struct err *err);

@@ -135,64 +135,6 @@ enum err_code store_mongo_update(void *state, const struct account_id *id, const
     return rc;
 }
 
-/* ---- import ---- */
-
-static enum err_code insert(struct mongo_store *s, const bson_t *doc, struct err *err)
-{
-    bson_t reply;
-    bson_error_t error;
-    enum err_code rc = store_mongo_begin(s, err);
-
-    if (rc != ERR_OK) return rc;
-    if (!mongoc_collection_insert_one(s->accounts, doc, NULL, &reply, &error))
-        rc = store_mongo_fail(s, &error, &reply, error.code == MONGO_DUPLICATE_KEY ? NULL : err);
-    bson_destroy(&reply);
-    return rc;
-}
-
-/* The document at its _id, in place of what is there. Of two that put a new one at once, one is told of a duplicate: it tries again. */
-static enum err_code put_whole(struct mongo_store *s, const bson_t *filter, const bson_t *doc, struct err *err)
-{
-    bson_t opts = BSON_INITIALIZER;
-    enum err_code rc = ERR_CONFLICT;
-
-    bson_append_bool(&opts, "upsert", -1, true);
-    for (int i = 0; rc == ERR_CONFLICT && i < 2; i++) {
-        bson_t reply;
-        bson_error_t error;
-
-        err_clear(err);
-        rc = store_mongo_begin(s, err);
-        if (rc != ERR_OK) break;
-        if (!mongoc_collection_replace_one(s->accounts, filter, doc, &opts, &reply, &error))
-            rc = store_mongo_fail(s, &error, &reply, err);
-        bson_destroy(&reply);
-    }
-    bson_destroy(&opts);
-    return rc;
-}
-
-enum err_code store_mongo_import(void *state, const struct json *doc, const struct account *account, int replace,
-                                 int *created, struct err *err)
-{
-    struct mongo_store *s = state;
-    bson_t *bson = mongo_from_json(doc, err), filter = BSON_INITIALIZER;
-    enum err_code rc;
-
-    *created = 0;
-    if (!bson) return ERR_BAD_INPUT;
-    mongo_append_id(&filter, "_id", &account->id);
-    rc = insert(s, bson, err);
-    *created = rc == ERR_OK;
-    if (rc == ERR_CONFLICT && replace)
-        rc = put_whole(s, &filter, bson, err);
-    else if (rc == ERR_CONFLICT)
-        err_set(err, ERR_CONFLICT, account->id.text, "an account with this _id exists; --replace replaces it");
-    bson_destroy(&filter);
-    bson_destroy(bson);
-    return rc;
-}
-
 /* ---- indexes ---- */
 
 static const struct index {

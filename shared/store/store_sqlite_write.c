@@ -131,20 +131,34 @@ enum err_code store_sqlite_update(void *state, const struct account_id *id, cons
     return rc;
 }
 
-enum err_code store_sqlite_import(void *state, const struct json *doc, const struct account *account, int replace,
-                                  int *created, struct err *err)
+/* 0: the store itself fails, so that the whole transaction has to be given up. */
+static int import_one(struct sqlite_store *s, struct store_item *item, int replace)
+{
+    enum err_code rc = write_doc(s, INSERT, item->doc, &item->err);
+
+    item->created = rc == ERR_OK;
+    if (rc == ERR_CONFLICT && replace)
+        rc = write_doc(s, REPLACE, item->doc, &item->err);
+    else if (rc == ERR_CONFLICT)
+        store_item_exists(item);
+    item->is_done = rc == ERR_OK;
+    return rc == ERR_OK || rc == ERR_CONFLICT || rc == ERR_BAD_INPUT;
+}
+
+enum err_code store_sqlite_import(void *state, struct store_item *items, int count, int replace, struct err *err)
 {
     enum err_code rc = store_sqlite_begin(state, 0, err);
 
-    *created = 0;
     if (rc != ERR_OK) return rc;
-    rc = write_doc(state, INSERT, doc, err);
-    *created = rc == ERR_OK;
-    if (rc == ERR_CONFLICT && replace)
-        rc = write_doc(state, REPLACE, doc, err);
-    else if (rc == ERR_CONFLICT)
-        err_set(err, rc, account->id.text, "an account with this _id exists; --replace replaces it");
-    return store_sqlite_end(state, rc, err);
+    for (int i = 0; rc == ERR_OK && i < count; i++) {
+        if (!store_item_waits(&items[i]) || import_one(state, &items[i], replace)) continue;
+        rc = err_set(err, items[i].err.code, items[i].err.place, "%s", items[i].err.text);
+        err_clear(&items[i].err);
+    }
+    rc = store_sqlite_end(state, rc, err);
+    for (int i = 0; rc != ERR_OK && i < count; i++)
+        items[i].is_done = items[i].created = 0;
+    return rc;
 }
 
 enum err_code store_sqlite_meta_put(void *state, const char *name, const struct json *value, struct err *err)
