@@ -758,10 +758,11 @@ class Memory(Workers):
         if not maps:
             self.skipTest("only root may look into a process that is not dumpable")
         self.assertNotIn("/dev/shm/token-health", maps)
-        open_files = [os.readlink(f"/proc/{self.parent}/fd/{fd}") for fd in os.listdir(f"/proc/{self.parent}/fd")]
-        self.assertFalse([f for f in open_files if "accounts.db" in f or "eventpoll" in f], open_files)
-        self.assertIn("accounts.db", " ".join(os.readlink(f"/proc/{children(self.parent)[0]}/fd/{fd}")
-                                               for fd in os.listdir(f"/proc/{children(self.parent)[0]}/fd")))
+        def open_files(pid):
+            return [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        self.assertFalse([f for f in open_files(self.parent) if "accounts.db" in f or "eventpoll" in f], open_files(self.parent))
+        worker = children(self.parent)[0]
+        wait_for(lambda: any("accounts.db" in f for f in open_files(worker)), 30, "the worker opens the store")
 
     def test_neither_parent_nor_workers_can_leave_a_core_file(self):
         for pid in [self.parent] + children(self.parent):
