@@ -7,15 +7,17 @@
 #include <signal.h>
 #include <time.h>
 
-enum { SAVE_AGAIN_MS = 2000 };
+enum { LOOK_MS = 200, SAVE_AGAIN_MS = 2000, SAVE_MS = 5000, SAVE_IDLE_MS = 30000 };
 
 static volatile sig_atomic_t stop_asked;
 
 struct monitor {
     const struct config *cfg;
     struct service *service;
+    struct rota *rota;
     struct statistics statistics;
-    int once;
+    int64_t sweeps; /* of which the end was told */
+    int64_t saved_mono_ms;
 };
 
 static void on_stop(int signo)
@@ -34,82 +36,83 @@ static void catch_signals(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
-static void on_progress(void *arg, const struct sweep_totals *totals)
+static void log_sweep(const struct totals *t, const char *event, int level, const char *why)
 {
-    struct monitor *m = arg;
-
-    m->statistics.running = totals;
-    statistics_save(&m->statistics, service_store(m->service));
-}
-
-static enum err_code sweep_once(struct monitor *m, struct err *err)
-{
-    struct sweep_options options = {m->cfg->monitor_platforms, &stop_asked, !m->once, on_progress, m};
-    struct sweep_totals totals = {.started_at_ms = clock_now_ms()};
-    enum err_code rc;
-
-    on_progress(m, &totals);
-    rc = sweep_run(m->service, &options, &totals, err);
-    log_event(rc == ERR_OK ? LOG_INFO : LOG_ERROR, "TOKEN HEALTH", totals.complete ? "sweep done" : "sweep cut short",
-              (const struct log_field[]){LOG_I("accounts", totals.accounts), LOG_I("healthy", totals.healthy),
-                                         LOG_I("broken", totals.broken), LOG_I("inconclusive", totals.inconclusive),
-                                         LOG_I("store_errors", totals.store_errors),
-                                         LOG_I("ms", totals.finished_at_ms - totals.started_at_ms),
-                                         LOG_S("why", rc == ERR_OK ? "" : err->text)},
+    log_event(level, "TOKEN HEALTH", event,
+              (const struct log_field[]){LOG_I("accounts", t->accounts), LOG_I("healthy", t->healthy),
+                                         LOG_I("broken", t->broken), LOG_I("inconclusive", t->inconclusive),
+                                         LOG_I("store_errors", t->store_errors),
+                                         LOG_I("ms", t->finished_at_ms - t->started_at_ms), LOG_S("why", why)},
               7);
-    m->statistics.running = NULL;
-    m->statistics.last = totals;
-    m->statistics.sweeps++;
-    m->statistics.next_at_ms = m->once ? 0 : totals.started_at_ms + m->cfg->check_interval_ms;
-    statistics_save(&m->statistics, service_store(m->service));
-    return rc;
 }
 
-static void sleep_until(struct monitor *m, int64_t mono_ms)
+/* Sweeps of all monitors together: each of them tells of the end. */
+static void tell(struct monitor *m)
 {
+    const int64_t sweeps = rota_sweeps(m->rota), now_ms = clock_mono_ms();
+    const int64_t every_ms = m->statistics.unsaved ? SAVE_AGAIN_MS : rota_is_working(m->rota) ? SAVE_MS : SAVE_IDLE_MS;
+    struct board_sums sums;
+
+    if (sweeps > m->sweeps) {
+        rota_sum(m->rota, &sums);
+        log_sweep(&sums.last, "sweep done", LOG_INFO, "");
+        counter_add(service_cache(m->service), COUNT_sweeps, sweeps - m->sweeps);
+        m->sweeps = sweeps;
+    } else if (m->saved_mono_ms && now_ms - m->saved_mono_ms < every_ms) {
+        return;
+    }
+    m->saved_mono_ms = now_ms;
+    statistics_save(&m->statistics, m->rota, service_store(m->service));
+}
+
+static void sleep_ms(int64_t ms)
+{
+    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
     sigset_t block, old;
-    int64_t left_ms;
 
     /* Blocked but while waiting: a signal that comes just before the wait ends it too. */
     sigemptyset(&block);
     sigaddset(&block, SIGTERM);
     sigaddset(&block, SIGINT);
     sigprocmask(SIG_BLOCK, &block, &old);
-    while (!stop_asked && (left_ms = mono_ms - clock_mono_ms()) > 0) {
-        struct timespec pause;
-
-        if (m->statistics.unsaved && left_ms > SAVE_AGAIN_MS) left_ms = SAVE_AGAIN_MS;
-        pause = (struct timespec){.tv_sec = left_ms / 1000, .tv_nsec = (long)(left_ms % 1000) * 1000000};
-        ppoll(NULL, 0, &pause, &old);
-        if (m->statistics.unsaved && !stop_asked) statistics_save(&m->statistics, service_store(m->service));
-    }
+    if (!stop_asked) ppoll(NULL, 0, &pause, &old);
     sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
 static enum err_code run_once(struct monitor *m, struct err *err)
 {
-    const struct sweep_totals *t = &m->statistics.last;
-    enum err_code rc = sweep_once(m, err);
+    struct totals t;
+    int complete;
+    enum err_code rc = sweep_run(m->service, &stop_asked, &t, &complete, err);
 
+    log_sweep(&t, complete ? "sweep done" : "sweep cut short", rc == ERR_OK ? LOG_INFO : LOG_ERROR,
+              rc == ERR_OK ? "" : err->text);
+    statistics_save_once(m->cfg, &t, complete, service_store(m->service));
     if (rc != ERR_OK) return rc;
-    if (!t->complete)
-        return err_set(err, ERR_UNAVAILABLE, NULL, "stopped by a signal after %lld accounts", (long long)t->accounts);
-    return t->store_errors == 0
+    if (!complete)
+        return err_set(err, ERR_UNAVAILABLE, NULL, "stopped by a signal after %lld accounts", (long long)t.accounts);
+    return t.store_errors == 0
                ? ERR_OK
-               : err_set(err, ERR_UNAVAILABLE, NULL, "%lld verdicts could not be saved", (long long)t->store_errors);
+               : err_set(err, ERR_UNAVAILABLE, NULL, "%lld verdicts could not be saved", (long long)t.store_errors);
 }
 
-static void run_until_stopped(struct monitor *m)
+static enum err_code run_until_stopped(struct monitor *m, struct err *err)
 {
-    while (!stop_asked) {
-        int64_t next_mono_ms = clock_mono_ms() + m->cfg->check_interval_ms;
-        struct err err = {0};
+    enum err_code rc = rota_new(m->service, &m->rota, err);
 
-        sweep_once(m, &err);
-        sleep_until(m, next_mono_ms);
+    if (rc != ERR_OK) return rc;
+    statistics_init(&m->statistics, m->cfg);
+    while (!stop_asked) {
+        int64_t idle_ms = rota_turn(m->rota, LOOK_MS);
+
+        tell(m);
+        if (idle_ms > 0) sleep_ms(idle_ms < SAVE_AGAIN_MS ? idle_ms : SAVE_AGAIN_MS);
     }
-    m->statistics.stopped = 1;
-    statistics_save(&m->statistics, service_store(m->service));
+    rota_leave(m->rota);
+    statistics_save(&m->statistics, m->rota, service_store(m->service));
+    log_info("TOKEN HEALTH", "monitor stopped", LOG_I("sweeps", rota_sweeps(m->rota)));
+    rota_free(m->rota);
+    return ERR_OK;
 }
 
 static void report_index(void *arg, const char *sentence)
@@ -134,7 +137,7 @@ enum err_code monitor_check(const struct config *cfg, struct err *err)
 
 enum err_code monitor_run(const struct config *cfg, int once, struct err *err)
 {
-    struct monitor m = {.cfg = cfg, .once = once};
+    struct monitor m = {.cfg = cfg};
     struct err prepare = {0};
     enum err_code rc;
 
@@ -149,12 +152,7 @@ enum err_code monitor_run(const struct config *cfg, int once, struct err *err)
              LOG_I("interval_ms", cfg->check_interval_ms), LOG_I("batch_size", cfg->batch_size));
     if (store_prepare(service_store(m.service), report_index, NULL, &prepare) != ERR_OK)
         log_warn("TOKEN HEALTH", "the store is not prepared", LOG_S("why", prepare.text));
-    statistics_init(&m.statistics, cfg, once);
-    if (once)
-        rc = run_once(&m, err);
-    else
-        run_until_stopped(&m);
-    log_info("TOKEN HEALTH", "monitor stopped", LOG_I("sweeps", m.statistics.sweeps));
+    rc = once ? run_once(&m, err) : run_until_stopped(&m, err);
     service_close(m.service);
     return rc;
 }

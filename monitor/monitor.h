@@ -5,10 +5,10 @@
 
 /** monitor_check(cfg, err): of what the configuration names, is every platform there? ERR_CONFIG. */
 enum err_code monitor_check(const struct config *cfg, struct err *err);
-/** monitor_run(cfg, once, err): sweeps every check_interval (monotonic clock) until a signal. A sweep under way finishes the
- *  accounts it has begun, within about one provider time-out. A store that is away is waited for. Statistics go to the store's meta
- *  document "monitor", as soon as it takes them.
- *  ${once}: one sweep, then return; the store is not waited for. Fails then when not every account was checked and saved. */
+/** monitor_run(cfg, once, err): with the other monitors sweeps all accounts every check_interval, until a signal. Accounts that are begun
+ *  are finished then, within about one provider time-out, and the rest is given to the others. A store that is away is waited for. Statistics go
+ *  to the store's meta document "monitor", as soon as it takes them.
+ *  ${once}: one sweep by itself, then return; the store is not waited for. Fails then when not every account was checked and saved. */
 enum err_code monitor_run(const struct config *cfg, int once, struct err *err);
 
 #endif

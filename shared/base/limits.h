@@ -33,6 +33,8 @@ enum {
     LIMIT_CLOCK_SKEW_MS = 600000, /* how far the clocks of two hosts may be apart */
     LIMIT_SPOOL_SLOTS = 1024,     /* refreshes whose answers may wait for the store on one host */
     LIMIT_WORKERS = 256,
+    LIMIT_SLICE_ACCOUNTS = 5000, /* that one monitor takes at a time */
+    LIMIT_PAGE_ACCOUNTS = 256,   /* read at a time in a sweep */
     LIMIT_BATCH = 1024
 };
 

@@ -154,6 +154,7 @@ static enum err_code write_back(struct job *job, const struct observation *obs, 
 
     prepare(job, obs, now, &w);
     rc = writeback_build(&w, &patch, &effect, &err);
+    patch.fence = job->options.fence;
     if (rc == ERR_OK) rc = store_update(job->v->parts.store, &job->account.id, &patch, &err);
     patch_fini(&patch);
     r->faults |= effect.found;
@@ -216,7 +217,7 @@ void job_decide(struct job *job, const struct observation *obs)
     if (job->refresh.is_stored) fault_point(FAULT_concluded);
     if (r->store_error == ERR_CONFLICT) {
         /* Somebody wrote while we were asking: judge what is there now, once; then leave it to the next time. */
-        if (!job->restarted++ && job_reload(job)) {
+        if (!job->restarted++ && fence_holds(job->options.fence) && job_reload(job)) {
             job->options.force = 1;
             job_then(job, job_start);
             return;

@@ -133,7 +133,8 @@ static void learn(struct job *job)
     enum err_code rc;
 
     run->state.learnt = moment_now();
-    rc = refresh_learn(job->v->parts.store, &job->account, &run->state, run->tokens.expires_at_ms, &err);
+    rc = refresh_learn(job->v->parts.store, &job->account, &run->state, run->tokens.expires_at_ms, job->options.fence,
+                       &err);
     if (rc == ERR_OK && run->tokens.expires_at_ms) job->account.expires_at_ms = run->tokens.expires_at_ms;
     if (rc != ERR_OK && rc != ERR_CONFLICT) job_count(job, COUNT_store_errors);
     job_conclude(job);
@@ -205,7 +206,7 @@ static int take_lease(struct job *job)
     enum err_code rc;
 
     refresh_take_lease(&run->state, &run->question, run->record.lease);
-    rc = refresh_lease(job->v->parts.store, &job->account, &run->state, &err);
+    rc = refresh_lease(job->v->parts.store, &job->account, &run->state, job->options.fence, &err);
     if (rc == ERR_OK) return 1;
     run->why = "leased";
     if (rc == ERR_CONFLICT || rc == ERR_NOT_FOUND) {

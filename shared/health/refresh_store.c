@@ -43,9 +43,9 @@ static enum err_code apply(struct store *store, const struct account_id *id, str
 }
 
 enum err_code refresh_lease(struct store *store, const struct account *account, const struct refresh_state *state,
-                            struct err *err)
+                            struct fence *fence, struct err *err)
 {
-    struct patch patch = {0};
+    struct patch patch = {.fence = fence};
 
     guard_tokens(account, &patch);
     patch_guard(&patch, "isActive", json_member(account->doc, "isActive"));
@@ -67,9 +67,9 @@ enum err_code refresh_note(struct store *store, const struct account_id *id, con
 }
 
 enum err_code refresh_learn(struct store *store, const struct account *account, const struct refresh_state *state,
-                            int64_t expires_at_ms, struct err *err)
+                            int64_t expires_at_ms, struct fence *fence, struct err *err)
 {
-    struct patch patch = {0};
+    struct patch patch = {.fence = fence};
 
     guard_tokens(account, &patch);
     patch_guard(&patch, "tokenHealth.refresh.lease", json_get(account->health, "refresh.lease"));

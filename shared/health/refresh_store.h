@@ -28,17 +28,17 @@ struct refresh_tokens {
 };
 void refresh_tokens_fini(struct refresh_tokens *t);
 
-/** refresh_lease(store, account, state, err): ${state}, which holds the lease, is stored if the tokens, isActive and the lease are still as in
- *  ${account}. Fails: ERR_CONFLICT, ERR_NOT_FOUND: somebody was first, no lease; else it may be there or not. */
+/** refresh_lease(store, account, state, fence, err): ${state}, which holds the lease, is stored if the tokens, isActive and the lease are still as in
+ *  ${account}, and the fence (or NULL) holds. Fails: ERR_CONFLICT, ERR_NOT_FOUND: somebody was first, no lease; else it may be there or not. */
 enum err_code refresh_lease(struct store *store, const struct account *account, const struct refresh_state *state,
-                            struct err *err);
+                            struct fence *fence, struct err *err);
 /** refresh_note(store, id, lease, state, next_at_ms, err): ${state} in place of what is there, as long as that holds ${lease}. Fails: as
  *  store_update. */
 enum err_code refresh_note(struct store *store, const struct account_id *id, const char *lease,
                            const struct refresh_state *state, int64_t next_at_ms, struct err *err);
-/** refresh_learn(store, account, state, expires_at_ms, err): an expiry that was not known (0: still not), if the tokens are still those. */
+/** refresh_learn(store, account, state, expires_at_ms, fence, err): an expiry that was not known (0: still not), if the tokens are still those. */
 enum err_code refresh_learn(struct store *store, const struct account *account, const struct refresh_state *state,
-                            int64_t expires_at_ms, struct err *err);
+                            int64_t expires_at_ms, struct fence *fence, struct err *err);
 
 enum refresh_put {
     REFRESH_PUT_STORED,

@@ -76,6 +76,14 @@ static void wake_sleepers(struct validator *v)
     v->wake_mono_ms = next_ms;
 }
 
+/* The account is another's to check now; but new tokens, or what became of a refresh, are never dropped. */
+static int has_lost(const struct job *job)
+{
+    const struct refresh_run *run = &job->refresh;
+
+    return !fence_holds(job->options.fence) && !run->ticket && (secret_is_empty(&run->tokens.access) || run->is_stored);
+}
+
 /* Jobs that get ready on the way wait for the next round, so that calls are moved on in between. The answer to a refresh does not
  * even wait for that: until it is read and kept, a token is nowhere but on the wire. */
 static void step_ready(struct validator *v)
@@ -88,7 +96,10 @@ static void step_ready(struct validator *v)
     while ((job = TAILQ_FIRST(&round))) {
         TAILQ_REMOVE(&round, job, entry);
         TAILQ_INSERT_TAIL(&v->lists[JOB_READY], job, entry);
-        job->step(job);
+        if (has_lost(job))
+            job_give_up(job);
+        else
+            job->step(job);
         if (v->refreshing) http_run(v->parts.http, 0);
     }
 }

@@ -37,6 +37,7 @@ struct validate_options {
      * concluded without ends with what was known before (is_late). A refresh is never cut off: it is begun only while a whole
      * [provider] timeout is left. */
     int64_t deadline_mono_ms;
+    struct fence *fence; /* NULL, or borrowed until done was called: lost, the account is another's (see below) */
 };
 /** What became of one account. Borrowed by the callback. */
 struct validate_result {
@@ -71,6 +72,8 @@ typedef void validate_done_fn(void *arg, const struct validate_result *result);
  *  called exactly once, from validator_run, never from here. Fails: ERR_NOMEM. */
 enum err_code validator_submit(struct validator *v, struct account *account, const struct validate_options *options,
                                validate_done_fn *done, void *arg, struct err *err);
+/* An account whose fence is lost: no call about it is begun any more and nothing about it is written; it ends with what was known before,
+ * unsaved (store_error: ERR_CONFLICT). Only what a refresh that was already asked for has given is still put into the store. */
 /** validator_run(v, wait_ms): move all jobs on; waits at most wait_ms for something to happen. Returns jobs still under way. */
 int validator_run(struct validator *v, int wait_ms);
 /** validator_active(v): jobs under way. validator_finish(v): run until none is. */

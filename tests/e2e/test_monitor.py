@@ -131,7 +131,7 @@ class Platforms(MonitorCase):
 
 class Stopping(MonitorCase):
     """The provider hangs, and the monitor is told to stop in the middle of a sweep."""
-    settings = {"monitor": {"batch_size": "8", "max_retries": "5", "retry_delay": "30s"}, "provider": {"timeout": "6s"}, **CHEAP}
+    settings = {"monitor": {"batch_size": "8", "check_interval": "1s", "max_retries": "5", "retry_delay": "30s"}, "provider": {"timeout": "6s"}, **CHEAP}
 
     @classmethod
     def seed(cls):
@@ -160,7 +160,7 @@ class Stopping(MonitorCase):
         self.assertLess(calls, 30)
         self.assertLess(took_s, 6)
         self.assertIs(self.statistics()["running"], False)
-        self.assertEqual((self.last_sweep()["complete"], self.last_sweep()["accounts"]), (False, calls))
+        self.assertIsNone(self.last_sweep(), "a sweep that was not ended is told as the last one")
 
     def test_b_a_provider_that_hangs_does_not_hold_it_up(self):
         self.sandbox.fail("hang")
@@ -255,13 +255,13 @@ class ExitStatus(MonitorCase):
 class Memory(MonitorCase):
     responder = False
     # A small cache: its pages count as soon as they are touched.
-    settings = {"monitor": {"batch_size": "64", "max_retries": "0"}, "cache": {"entries": "1024"}, **CHEAP}
+    settings = {"monitor": {"batch_size": "64", "max_retries": "0", "check_interval": "1s"}, "cache": {"entries": "1024"}, **CHEAP}
     sanitized = BUILD.endswith(("asan", "tsan"))  # slow, and freed memory is kept on purpose
     few, many = (200, 2000) if sanitized else (1000, 50000)
-    have = sweeps = 0
+    have = 0
 
     def grown(self, count):
-        """Peak RSS in KiB and the seconds of a first sweep over so many accounts, each healthy."""
+        """Peak RSS in KiB and the seconds until so many accounts, each healthy, were asked for, and a sweep has ended."""
         while self.have < count:
             numbers = range(self.have + 1, min(self.have + 5000, count) + 1)
             type(self).have = numbers[-1]
@@ -269,14 +269,15 @@ class Memory(MonitorCase):
             self.service.import_accounts([account(n, f"ws-{n % 500}", encryptedAccessToken=sealed(n)) for n in numbers])
         self.sandbox.clear_ledger()
         began, monitor = time.monotonic(), self.start_monitor()
-        wait_for(lambda: monitor.poll() is not None or self.service.log("monitor").count("sweep done") > self.sweeps, 600,
+        sweeps = self.service.log("monitor").count("sweep done")
+        wait_for(lambda: monitor.poll() is not None or (self.sandbox.calls() >= count and
+                                                        self.service.log("monitor").count("sweep done") > sweeps), 600,
                  f"a sweep over {count} accounts")
-        type(self).sweeps += 1
         took_s = time.monotonic() - began
         with open(f"/proc/{monitor.pid}/status") as f:
             peak_kib = int(re.search(r"^VmHWM:\s+(\d+) kB", f.read(), re.M)[1])
         stop_process(monitor)
-        self.assertEqual(self.sandbox.calls(), count)
+        self.assertGreaterEqual(self.sandbox.calls(), count)
         return peak_kib, took_s
 
     def test_memory_does_not_grow_with_the_number_of_accounts(self):

@@ -57,7 +57,7 @@ static enum err_code take_lease(const struct account *account, const char *lease
 {
     struct refresh_state s = leased_state(lease);
 
-    return refresh_lease(fx.store, account, &s, NULL);
+    return refresh_lease(fx.store, account, &s, NULL, NULL);
 }
 
 static void of_all_who_read_the_same_account_one_gets_the_lease(void **state)
@@ -144,12 +144,12 @@ static void an_expiry_is_learnt_of_the_token_that_was_asked_about(void **state)
     (void)state;
     put("{" E_ONE "}");
     account = store_fixture_get(&fx, "a1");
-    assert_int_equal(refresh_learn(fx.store, &account, &learnt, INT64_C(1900000000000), NULL), ERR_OK);
+    assert_int_equal(refresh_learn(fx.store, &account, &learnt, INT64_C(1900000000000), NULL, NULL), ERR_OK);
     account_fini(&account);
     account = store_fixture_get(&fx, "a1");
     assert_true(account.expires_at_ms == INT64_C(1900000000000));
     put("{" E_ONE "}");
-    assert_int_equal(refresh_learn(fx.store, &account, &learnt, INT64_C(1900000000000), NULL), ERR_CONFLICT);
+    assert_int_equal(refresh_learn(fx.store, &account, &learnt, INT64_C(1900000000000), NULL, NULL), ERR_CONFLICT);
     account_fini(&account);
 }
 
