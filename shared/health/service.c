@@ -152,6 +152,11 @@ const struct keyring *service_ring(const struct service *service)
     return service->ring;
 }
 
+struct spool *service_spool(struct service *service)
+{
+    return service->spool;
+}
+
 void service_replay(struct service *service, int64_t max_ms)
 {
     struct err err = {0};

@@ -50,7 +50,7 @@ enum err_code store_scan(struct store *store, const char *platform, const struct
                          store_account_fn *fn, void *arg, struct store_page *page, struct err *err);
 /** A stretch of a platform's accounts in the order of the scan: those after ${after} up to ${to}, which is the last one of it. */
 struct store_span {
-    const char *platform;
+    const char *platform; /* NULL: the accounts of all platforms, those that are switched off too; for scans only */
     const struct account_id *after, *to; /* NULL: from the start; to the end */
 };
 /** store_scan_span(store, span, limit, fn, arg, page, err): as store_scan, but not beyond the span. */

@@ -158,6 +158,7 @@ static void filter_active(bson_t *filter, const char *platform)
 {
     bson_t active;
 
+    if (!platform) return;
     bson_append_utf8(filter, "platform", -1, platform, -1);
     bson_append_document_begin(filter, "isActive", -1, &active);
     bson_append_bool(&active, "$ne", -1, false);
@@ -207,7 +208,7 @@ static void tell_strange_ids(struct scan *scan)
     put_opts(scan->s, &opts, 1, 1);
     if (store_mongo_find(scan->s, MONGO_ACCOUNTS, &filter, &opts, &docs, NULL) == ERR_OK && docs.count)
         log_warn("TOKEN HEALTH", "accounts whose _id is no text, ObjectId or number are passed over",
-                 LOG_S("platform", scan->span->platform));
+                 LOG_S("platform", scan->span->platform ? scan->span->platform : "any"));
     mongo_docs_free(&docs);
     bson_destroy(&filter);
     bson_destroy(&opts);

@@ -138,7 +138,7 @@ static enum err_code scan(void *state, const struct store_span *span, int limit,
 {
     struct rows rows = {0};
     sqlite3_stmt *st;
-    enum err_code rc = bind_span(state, SCAN, span, limit, &st, err);
+    enum err_code rc = bind_span(state, span->platform ? SCAN : SCAN_ALL, span, limit, &st, err);
 
     if (rc != ERR_OK) return rc;
     rc = read_rows(state, st, &rows, err);

@@ -21,6 +21,7 @@ enum sqlite_statement {
     META_GET,
     META_BUMP,
     META_VERSION,
+    SCAN_ALL,
     LOOK_AHEAD,
     CLOCK_GET,
     CLOCK_SET,

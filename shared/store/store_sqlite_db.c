@@ -28,6 +28,7 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
         "SELECT doc, id FROM accounts WHERE platform=?1 AND workspace IN (?2,?3,?4) ORDER BY id LIMIT ?5",
     [FIND_IDS] = "SELECT doc, id FROM accounts WHERE id IN (?1,?2,?3) ORDER BY id LIMIT 2",
     [SCAN] = "SELECT doc, id FROM accounts WHERE platform=?1 AND active=1 AND id>?2 AND id<=?4 ORDER BY id LIMIT ?3",
+    [SCAN_ALL] = "SELECT doc, id FROM accounts WHERE ?1 IS NULL AND id>?2 AND id<=?4 ORDER BY id LIMIT ?3",
     [LOOK_AHEAD] = "SELECT id FROM accounts WHERE platform=?1 AND active=1 AND id>?2 AND id<=?4 ORDER BY id LIMIT ?3",
     [GET_DOC] = "SELECT doc FROM accounts WHERE id=?1",
     [UPDATE_DOC] =

@@ -137,6 +137,43 @@ struct json *envelope_to_json(const struct envelope *env)
     return NULL;
 }
 
+/* The further members of ${old} stay: they are the application's. */
+static struct json *object_in_place_of(const struct envelope *env, const struct json *old)
+{
+    struct json *object = json_copy(old), *fresh = envelope_to_json(env);
+    const char *key;
+
+    for (size_t i = 0; i < json_count(fresh); i++) {
+        const struct json *member = json_member_at(fresh, i, &key);
+
+        json_set(object, key, json_copy(member));
+    }
+    if (!fresh) {
+        json_free(object);
+        object = NULL;
+    }
+    json_free(fresh);
+    return object;
+}
+
+struct json *envelope_in_place_of(const struct envelope *env, const struct json *old)
+{
+    const char *text = json_string(old);
+    size_t len = text ? json_string_len(old) : 0, skip = text && has_prefix(text, len) ? PREFIX_LEN : 0;
+    struct json *parsed = NULL, *object, *value = NULL;
+    struct buf out = {0};
+
+    if (!text) return object_in_place_of(env, old);
+    if (read_json(text + skip, len - skip, &parsed, NULL) != ERR_OK) return NULL;
+    object = object_in_place_of(env, parsed);
+    buf_put(&out, text, skip);
+    if (object && json_print(object, &out, NULL) == ERR_OK) value = json_new_string_len(out.data, out.len);
+    buf_free(&out);
+    json_free(object);
+    json_free(parsed);
+    return value;
+}
+
 void envelope_fini(struct envelope *env)
 {
     if (!env) return;

@@ -33,6 +33,9 @@ int envelope_looks_like(const char *text, size_t len);
 /** envelope_print(env): as the application writes it, a JSON object (caller owns): encryptedData, iv, salt, tag, kdf.
  */
 struct json *envelope_to_json(const struct envelope *env);
+/** envelope_in_place_of(env, old): ${env} in the form of ${old}, a value that parses as an envelope: object or text, with the prefix
+ *  and the further members that it has. Owns: caller; NULL: no memory. */
+struct json *envelope_in_place_of(const struct envelope *env, const struct json *old);
 void envelope_fini(struct envelope *env);
 
 #endif

@@ -11,8 +11,8 @@ _Static_assert((int)CRYPTO_IV_BYTES == (int)ENVELOPE_IV_BYTES && (int)CRYPTO_TAG
 /* Before any derivation: a mistake in the configuration is told at once. */
 static enum err_code check_options(const struct keyring_options *options, struct err *err)
 {
-    if (options->key_count < 1 || options->key_count > RING_KEYS_MAX)
-        return err_set(err, ERR_CONFIG, NULL, "1 to %d encryption keys are needed, not %d", RING_KEYS_MAX,
+    if (options->key_count < 1 || options->key_count > KEYRING_KEYS_MAX)
+        return err_set(err, ERR_CONFIG, NULL, "1 to %d encryption keys are needed, not %d", KEYRING_KEYS_MAX,
                        options->key_count);
     if (options->kdf_iterations < 1 || options->kdf_iterations > LIMIT_KDF_ITERATIONS)
         return err_set(err, ERR_CONFIG, NULL, "the iteration count is not from 1 to %d", LIMIT_KDF_ITERATIONS);
@@ -77,6 +77,11 @@ void keyring_free(struct keyring *ring)
 const char *keyring_write_kid(const struct keyring *ring)
 {
     return ring->keys[0].kid;
+}
+
+const char *keyring_kid(const struct keyring *ring, int index)
+{
+    return index < ring->key_count ? ring->keys[index].kid : NULL;
 }
 
 static enum err_code envelope_key(const struct keyring *ring, const struct ring_key *key, const struct envelope *env,

@@ -6,6 +6,7 @@
 #include "token/envelope.h"
 
 struct keyring;
+enum { KEYRING_KEYS_MAX = 16 };
 struct keyring_key {
     const char *kid;
     const struct secret *key; /* master key as UTF-8 text */
@@ -22,6 +23,8 @@ struct keyring_options {
 enum err_code keyring_new(const struct keyring_options *options, struct keyring **ring, struct err *err);
 void keyring_free(struct keyring *ring);
 const char *keyring_write_kid(const struct keyring *ring);
+/** keyring_kid(ring, index): of the index-th key; the write key's is the 0th; NULL beyond the last. */
+const char *keyring_kid(const struct keyring *ring, int index);
 
 /** keyring_open(ring, env, token, &kid, err): try the keys in order; kid (borrowed) is the one that opened it.
  *  Cost: up to key_count × PBKDF2 of env->kdf. Fails: ERR_UNDECRYPTABLE (no key opens it). token: caller's. */

@@ -3,7 +3,7 @@
 #define TH_KEYRING_PRIVATE_H
 #include "token/keyring.h"
 
-enum { RING_KEYS_MAX = 16, RING_KID_BYTES = 64 };
+enum { RING_KID_BYTES = 64 };
 
 struct ring_key {
     char kid[RING_KID_BYTES];
@@ -11,7 +11,7 @@ struct ring_key {
     struct secret kek;    /* made of it once, for fast envelopes */
 };
 struct keyring {
-    struct ring_key keys[RING_KEYS_MAX]; /* [0] is the write key */
+    struct ring_key keys[KEYRING_KEYS_MAX]; /* [0] is the write key */
     int key_count;
     struct secret global_salt, mirror_key, shut_key;
     int64_t kdf_iterations;

@@ -152,6 +152,34 @@ static void spans_give_every_account_exactly_once_wherever_they_are_cut(void **s
         }
 }
 
+/* Whatever the platform, switched off or not, in pages of any size. */
+static void a_scan_of_all_platforms_leaves_nothing_out(void **state)
+{
+    struct seen whole;
+
+    (void)state;
+    put_mixed();
+    fixture_put("{\"_id\":\"off\",\"platform\":\"instagram\",\"isActive\":false}");
+    fixture_put("{\"_id\":\"other\",\"platform\":\"nobody-knows\"}");
+    for (int limit = 1; limit <= MIXED + 3; limit++) {
+        struct store_page page = {.count = limit};
+        struct account_id from = {0};
+        struct err err = {0};
+        int total = 0;
+
+        whole.count = 0;
+        for (int pages = 0; page.count >= limit && pages < SEEN_MAX; pages++) {
+            const struct store_span span = {.after = from.type ? &from : NULL};
+
+            fixture_expect(store_scan_span(fx.store, &span, limit, note, &whole, &page, &err), ERR_OK, &err, "scan");
+            total += page.count;
+            from = page.last;
+        }
+        if (total != MIXED + 2 || whole.count != MIXED + 2)
+            fail_msg("pages of %d: got %d documents, %d accounts, expected %d", limit, total, whole.count, MIXED + 2);
+    }
+}
+
 static void looking_ahead_stops_where_it_is_told(void **state)
 {
     const struct store_span span = {"instagram", NULL, NULL};
@@ -404,6 +432,7 @@ int main(void)
         TEST(a_scan_gives_every_account_once_over_pages_of_any_size),
         TEST(a_scan_goes_on_exactly_after_any_account),
         TEST(spans_give_every_account_exactly_once_wherever_they_are_cut),
+        TEST(a_scan_of_all_platforms_leaves_nothing_out),
         TEST(looking_ahead_stops_where_it_is_told),
         TEST(the_order_of_ids_is_that_of_the_scan),
         TEST(a_scan_goes_on_after_an_account_that_is_gone),
