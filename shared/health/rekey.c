@@ -4,8 +4,9 @@
 #include "token/crypto.h"
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-enum { PAGE = 32, TRIES = 8 };
+enum { PAGE = 32, TRIES = 8, AWAY_MS = 500 };
 
 /* One account. */
 struct work {
@@ -317,13 +318,17 @@ static int take(void *arg, struct account *account)
     return page->count < PAGE;
 }
 
-static enum err_code do_page(const struct rekey_options *o, struct page *page, struct rekey_totals *totals,
-                             struct err *err)
+/* *after: the last account that is done. */
+static enum err_code do_page(const struct rekey_options *o, struct page *page, struct account_id *after,
+                             struct rekey_totals *totals, struct err *err)
 {
     enum err_code rc = ERR_OK;
 
     for (int i = 0; i < page->count; i++) {
+        const struct account_id id = page->accounts[i].id;
+
         if (rc == ERR_OK) rc = do_account(o, &page->accounts[i], totals, err);
+        if (rc == ERR_OK) *after = id;
         if (rc == ERR_OK && o->progress) o->progress(o->arg, totals);
         account_fini(&page->accounts[i]);
     }
@@ -331,35 +336,64 @@ static enum err_code do_page(const struct rekey_options *o, struct page *page, s
 }
 
 /* Documents that the scan did not give are there all the same: of an _id that has no place in its order, or new. */
-static enum err_code count_unread(const struct rekey_options *o, int64_t seen, struct rekey_totals *totals,
-                                  struct err *err)
+static enum err_code count_unread(const struct rekey_options *o, struct rekey_totals *totals, struct err *err)
 {
     struct store_counts counts;
     enum err_code rc = store_count(o->store, NULL, &counts, err);
 
-    if (rc == ERR_OK && counts.total > seen) totals->unread += counts.total - seen;
+    if (rc == ERR_OK && counts.total > totals->accounts + totals->unread)
+        totals->unread = counts.total - totals->accounts;
     return rc;
+}
+
+/* All that is to be seen of a page counts only when it is done: it may be read again. */
+static enum err_code next_page(const struct rekey_options *o, struct account_id *after, struct store_page *read,
+                               struct rekey_totals *totals, struct err *err)
+{
+    const struct account_id from = *after;
+    const struct store_span span = {.after = from.type ? &from : NULL};
+    struct page page = {.count = 0};
+    int given;
+    enum err_code rc = store_scan_span(o->store, &span, PAGE, take, &page, read, err);
+
+    given = page.count;
+    if (rc == ERR_OK) rc = do_page(o, &page, after, totals, err);
+    if (rc != ERR_OK) return rc;
+    totals->unread += read->count - given;
+    *after = read->last;
+    return ERR_OK;
+}
+
+/* A store that is away for a moment ends no work of hours. 1: it may be back. */
+static int wait_for_store(int64_t *away_mono_ms, struct err *err)
+{
+    const int64_t now_ms = clock_mono_ms();
+
+    if (!*away_mono_ms) *away_mono_ms = now_ms;
+    if (now_ms - *away_mono_ms > REKEY_PATIENCE_MS) return 0;
+    nanosleep(&(struct timespec){.tv_nsec = AWAY_MS * 1000000L}, NULL);
+    err_clear(err);
+    return 1;
 }
 
 enum err_code rekey_run(const struct rekey_options *options, struct rekey_totals *totals, struct err *err)
 {
     struct account_id after = {0};
     struct store_page read = {.count = PAGE};
-    int64_t seen = 0;
+    int64_t away_mono_ms = 0, done = 0;
     enum err_code rc = ERR_OK;
 
     *totals = (struct rekey_totals){0};
     while (rc == ERR_OK && read.count >= PAGE) {
-        const struct store_span span = {.after = after.type ? &after : NULL};
-        struct page page = {.count = 0};
-
-        rc = store_scan_span(options->store, &span, PAGE, take, &page, &read, err);
-        if (rc == ERR_OK) totals->unread += read.count - page.count;
-        seen += read.count;
-        after = read.last;
-        if (rc == ERR_OK) rc = do_page(options, &page, totals, err);
+        rc = next_page(options, &after, &read, totals, err);
+        if (rc == ERR_OK || totals->accounts > done) away_mono_ms = 0;
+        done = totals->accounts;
+        if (rc == ERR_UNAVAILABLE && wait_for_store(&away_mono_ms, err)) {
+            read.count = PAGE;
+            rc = ERR_OK;
+        }
     }
-    if (rc == ERR_OK) rc = count_unread(options, seen, totals, err);
+    if (rc == ERR_OK) rc = count_unread(options, totals, err);
     totals->is_whole = rc == ERR_OK;
     return rc;
 }

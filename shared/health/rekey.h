@@ -9,7 +9,7 @@
 #include "store/store.h"
 #include "token/keyring.h"
 
-enum { REKEY_SHOWN = 20 };
+enum { REKEY_SHOWN = 20, REKEY_PATIENCE_MS = 30000 /* with a store that is away */ };
 struct rekey_totals {
     int64_t accounts, written; /* that were looked at; that were changed, or would be */
     int64_t resealed;          /* envelopes */
@@ -35,7 +35,7 @@ struct rekey_options {
     void *arg;
 };
 /** rekey_run(options, totals, err): Blocks: a derivation (22 ms) to open and one to seal an envelope, more where there are more old keys, and
- *  the store. Fails: as the store does, ERR_CRYPTO, ERR_NOMEM; what was done until then stays done. */
+ *  the store. Fails: as the store does (ERR_UNAVAILABLE after REKEY_PATIENCE_MS), ERR_CRYPTO, ERR_NOMEM; what was done until then stays done. */
 enum err_code rekey_run(const struct rekey_options *options, struct rekey_totals *totals, struct err *err);
 /** rekey_is_unused(totals, key): nothing that was looked at opens with the key of this index, and all was looked at. */
 int rekey_is_unused(const struct rekey_totals *totals, int key);

@@ -1,7 +1,7 @@
 /* Makes account documents with real envelopes, for the demo and the tests: reads JSON documents, one a line, and replaces each
  * {"$seal": "TOKEN"} by the envelope object and each {"$sealText": "TOKEN"} by its JSON text. The key is the configuration's.
  * With --open: the other way round, of stored documents: {access, refresh, fastAccess, fastRefresh}, each the SHA-256 of the token
- * in that envelope, or null. */
+ * in that envelope, or null. With --tokens: {path: that} of every envelope wherever it stands in a document, but for the fast ones. */
 #include "base/config.h"
 #include "base/json.h"
 #include "store/account.h"
@@ -111,6 +111,38 @@ static struct json *opened(const struct json *doc)
     return out;
 }
 
+static void open_all(const struct json *j, const char *path, struct json *out)
+{
+    struct secret token = {0};
+    struct envelope env = {0};
+    char inner[256], index[24];
+
+    if (envelope_parse(j, &env, NULL) == ERR_OK) {
+        keyring_open(ring, &env, &token, NULL, NULL);
+        json_set(out, path, print_of(&token));
+    } else if (strcmp(path, "tokenHealth.fast") != 0) {
+        for (size_t i = 0; i < json_count(j); i++) {
+            const int is_array = json_type(j) == JSON_ARRAY;
+            const char *key = index;
+            const struct json *member = is_array ? json_at(j, i) : json_member_at(j, i, &key);
+
+            snprintf(index, sizeof index, "%zu", i);
+            snprintf(inner, sizeof inner, "%s%s%s", path, path[0] ? "." : "", key);
+            open_all(member, inner, out);
+        }
+    }
+    secret_free(&token);
+    envelope_fini(&env);
+}
+
+static struct json *tokens(const struct json *doc)
+{
+    struct json *out = json_object_new();
+
+    open_all(doc, "", out);
+    return out;
+}
+
 static void convert_line(const char *line, struct json *(*convert)(const struct json *))
 {
     struct json *doc = NULL, *out;
@@ -128,8 +160,10 @@ static void convert_line(const char *line, struct json *(*convert)(const struct 
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"open", no_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"open", no_argument, NULL, 'o'},
+                                            {"tokens", no_argument, NULL, 't'},
+                                            {NULL, 0, NULL, 0}};
     struct json *(*convert)(const struct json *) = filled;
     struct keyring_key key;
     struct keyring_options ring_options = {&key, 1, NULL, 0};
@@ -142,9 +176,11 @@ int main(int argc, char **argv)
     while ((opt = getopt_long(argc, argv, "c:", options, NULL)) != -1)
         if (opt == 'o')
             convert = opened;
+        else if (opt == 't')
+            convert = tokens;
         else if (opt != 'c' || config_load(optarg, &cfg, &err) != ERR_OK)
             die(&err);
-    if (!cfg) return fputs("Usage: seed --config FILE [--open] < documents > documents\n", stderr), 2;
+    if (!cfg) return fputs("Usage: seed --config FILE [--open | --tokens] < documents > documents\n", stderr), 2;
     key = (struct keyring_key){cfg->encryption_kid, &cfg->encryption_key};
     ring_options.global_salt = &cfg->encryption_global_salt;
     ring_options.kdf_iterations = cfg->kdf_iterations;
