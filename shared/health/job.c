@@ -33,6 +33,11 @@ int64_t job_left_ms(const struct job *job)
     return job->options.deadline_mono_ms ? job->options.deadline_mono_ms - clock_mono_ms() : INT64_MAX;
 }
 
+int job_has_time(const struct job *job)
+{
+    return job_left_ms(job) >= job->v->parts.cfg->provider_timeout_ms;
+}
+
 void job_at_provider(struct job *job)
 {
     move(job, JOB_AT_PROVIDER);
@@ -126,6 +131,7 @@ static int is_good_hit(const struct job *job, const struct cache_verdict *hit)
     if (hit->token_print != job->print64) return 0;
     if (hit->state >= STATE_COUNT || hit->reason >= REASON_COUNT || hit->attempt_reason >= REASON_COUNT) return 0;
     if (job->options.fix && (job->intake.faults & storage_faults) && !(hit->flags & CACHED_AFTER_FIX)) return 0;
+    if ((hit->flags & CACHED_PUT_OFF) && job->options.refresh && job_has_time(job)) return 0;
     if (!job->options.force) return 1;
     if (learnt_ms > clock_now_ms()) return 0; /* the clock was set back */
     if (learnt_ms > job->started_at_ms) return 1;

@@ -93,6 +93,8 @@ void job_then(struct job *job, job_step_fn *step);
 void job_sleep(struct job *job, int64_t ms, job_step_fn *step);
 /** job_left_ms(job): time to the deadline, 0 or less past it; INT64_MAX without one. */
 int64_t job_left_ms(const struct job *job);
+/** job_has_time(job): a whole call of the provider's fits before the deadline. */
+int job_has_time(const struct job *job);
 /** job_at_provider(job): a call is under way, whose callback moves the job on. */
 void job_at_provider(struct job *job);
 /** job_call(job, kind, done, err): start a call with the token of job->asked; the job waits at the provider for ${done}. The same

@@ -34,12 +34,13 @@ static void put_cache(struct job *job)
         .action = (uint8_t)v->action,
         .source = (uint8_t)job->result.source,
         .attempt_reason = (uint8_t)v->attempt_reason,
-        .flags = (uint8_t)((job->options.fix ? CACHED_AFTER_FIX : 0) | (job->result.is_late ? CACHED_LATE : 0)),
+        .flags = (uint8_t)((job->options.fix ? CACHED_AFTER_FIX : 0) | (job->result.is_late ? CACHED_LATE : 0) |
+                           (job->refresh.is_put_off ? CACHED_PUT_OFF : 0)),
         .checked_at_ms = v->checked_at_ms,
         .expires_at_ms = job->result.expires_at_ms,
         .attempted_at_ms = v->attempted_at_ms,
-        /* What could not be saved, or waits for a refresh, answers a check, but no validation: the next one asks, and does it. */
-        .token_print = job->result.store_error != ERR_OK || job->refresh.is_put_off ? 0 : cache_hash(cache, v->print),
+        /* What could not be saved answers a check, but no validation: the next one asks, and does it. */
+        .token_print = job->result.store_error != ERR_OK ? 0 : cache_hash(cache, v->print),
         .workspace_hash = cache_hash_id(cache, job->account.workspace.text),
     };
 
@@ -187,10 +188,11 @@ void job_give_up(struct job *job)
     job_finish(job);
 }
 
-/* Checks of the next seconds have their answer without waiting, if anybody waited in vain. */
+/* Checks of the next seconds have their answer without waiting, if anybody waited in vain; what is newer than ours stays. */
 void job_end_late(struct job *job)
 {
     struct validate_result *r = &job->result;
+    struct cache_verdict hit;
     const struct observation obs = {.reason = REASON_TIMEOUT, .rule = "deadline", .print = job->intake.print};
     const struct moment now = moment_now();
 
@@ -200,7 +202,8 @@ void job_end_late(struct job *job)
     r->store_error = ERR_CONFLICT;
     r->is_late = 1;
     job->has_answer = 0;
-    if (job->holds_flight && job->asked.form) put_cache(job);
+    if (job->holds_flight && job->asked.form && cache_find(job->v->parts.cache, job->key, &hit) != CACHE_FRESH)
+        put_cache(job);
     job_finish(job);
 }
 

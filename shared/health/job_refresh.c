@@ -95,7 +95,7 @@ int job_refresh(struct job *job)
     if (!refresh_is_wanted(&run->question)) return 0;
     if (!job->account.expires_at_ms && !run->question.is_refused && !job->options.learn) return 0;
     run->is_over = 1;
-    run->is_put_off = job->options.refresh && job_left_ms(job) < job->v->parts.cfg->provider_timeout_ms;
+    run->is_put_off = job->options.refresh && !job_has_time(job);
     run->why = !job->options.refresh ? "off" : job->v->hurry ? "stopping" : run->is_put_off ? "no_time" : NULL;
     if (run->why) return 0;
     if (!open_token(job)) return 0;

@@ -86,6 +86,7 @@ static void put_worst(struct service *s, const char *platform, const char *works
 {
     int64_t now_ms = clock_now_ms(), ttl_ms = service_config(s)->cache_ttl_ms;
     const struct account_report *worst = &list->items[0];
+    const struct cache_key key = cache_key_workspace(service_cache(s), platform, workspace);
     struct cache_verdict entry;
     int is_late = 0;
 
@@ -101,7 +102,8 @@ static void put_worst(struct service *s, const char *platform, const char *works
     }
     check_from_report(s, worst, out);
     out->workspace_hash = cache_hash_id(service_cache(s), workspace);
-    out->stale = is_late; /* one that was not looked at may be the worst by now */
+    out->stale = is_late;                              /* one that was not looked at may be the worst by now */
+    if (is_late && check_find(s, key, 0, out)) return; /* somebody else had the time */
     entry = (struct cache_verdict){
         .state = (uint8_t)out->state,
         .reason = (uint8_t)worst->verdict.reason,
@@ -112,7 +114,7 @@ static void put_worst(struct service *s, const char *platform, const char *works
         .expires_at_ms = out->expires_at_ms,
         .workspace_hash = out->workspace_hash,
     };
-    cache_put(service_cache(s), cache_key_workspace(service_cache(s), platform, workspace), &entry, ttl_ms, generation);
+    cache_put(service_cache(s), key, &entry, ttl_ms, generation);
 }
 
 static enum err_code check_workspace(struct service *s, const char *platform, const char *workspace,

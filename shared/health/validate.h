@@ -65,7 +65,8 @@ enum {
 /* Flags of a cached verdict. */
 enum {
     CACHED_AFTER_FIX = 1, /* what is stored wrongly was put right then, as far as it can be */
-    CACHED_LATE = 2       /* time was too short to ask: the verdict is an older one */
+    CACHED_LATE = 2,      /* time was too short to ask: the verdict is an older one */
+    CACHED_PUT_OFF = 4    /* a refresh waits for who has the time for it: to them this is no answer */
 };
 typedef void validate_done_fn(void *arg, const struct validate_result *result);
 /** validator_submit(v, account, options, done, arg, err): takes the account (its content is moved; *account is empty then). done is

@@ -246,6 +246,50 @@ static void a_refresh_is_begun_only_while_its_whole_time_is_left(void **state)
     service_fixture_close(&f);
 }
 
+/* Whoever could not refresh either has an answer in it: a crowd of checks costs one call, also while a refresh is due. */
+static void checks_of_an_account_whose_refresh_is_put_off_share_one_call(void **state)
+{
+    char date[CLOCK_ISO_BYTES], members[512];
+    struct service_fixture f;
+    struct kept_result first, second;
+    struct validate_options hasty;
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_healthy(&f.provider, TOKEN_ONE);
+    double_about(&f.provider, TOKEN_ONE)->delay_ms = SOON_MS;
+    clock_format(clock_now_ms() + INT64_C(2) * 86400000, date);
+    snprintf(members, sizeof members, "{" E_ONE ",\"expiresAt\":{\"$date\":\"%s\"}}", date);
+    service_fixture_put(&f, members);
+    hasty = within(service_fixture_timeout_ms - 1);
+    hasty.force = 0;
+    service_fixture_submit(&f, "a1", &hasty, &first);
+    service_fixture_submit(&f, "a1", &hasty, &second);
+    validator_finish(service_validator(f.service));
+    assert_true(first.result.asked && first.result.verdict.state == STATE_EXPIRING);
+    assert_true(!second.result.is_late && second.result.verdict.state == STATE_EXPIRING);
+    assert_int_equal(*f.provider.calls, 1);
+    service_fixture_close(&f);
+}
+
+/* Who could not wait knows less than the cache, which is still in its time. */
+static void a_forced_validation_that_ends_late_leaves_the_cached_verdict(void **state)
+{
+    struct service_fixture f;
+    struct kept_result kept;
+
+    (void)state;
+    service_fixture_open(&f, "");
+    double_healthy(&f.provider, TOKEN_ONE);
+    service_fixture_put(&f, "{" E_ONE "}");
+    validate_within(&f, 0);
+    double_about(&f.provider, TOKEN_ONE)->delay_ms = SLOW_MS;
+    kept = validate_within(&f, SOON_MS);
+    expect_late(&kept, STATE_HEALTHY);
+    check_gives(&f, STATE_HEALTHY, 0, 2, 250);
+    service_fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +301,8 @@ int main(void)
         cmocka_unit_test(checks_wait_once_for_a_provider_that_hangs_and_validations_ask_again),
         cmocka_unit_test(a_workspace_that_was_not_checked_to_its_end_is_looked_at_again_soon),
         cmocka_unit_test(a_refresh_is_begun_only_while_its_whole_time_is_left),
+        cmocka_unit_test(checks_of_an_account_whose_refresh_is_put_off_share_one_call),
+        cmocka_unit_test(a_forced_validation_that_ends_late_leaves_the_cached_verdict),
     };
 
     return cmocka_run_group_tests(tests, fixture_keys_setup, fixture_keys_teardown);
