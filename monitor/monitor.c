@@ -36,6 +36,12 @@ static void catch_signals(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
+static void log_dry_run(const struct totals *t)
+{
+    log_info("TOKEN HEALTH", "dry run: this would have changed", LOG_I("accounts", t->accounts),
+             LOG_I("states", t->state_changes), LOG_I("fixed", t->fixed), LOG_I("refreshed", t->refreshed));
+}
+
 static void log_sweep(const struct totals *t, const char *event, int level, const char *why)
 {
     log_event(level, "TOKEN HEALTH", event,
@@ -87,6 +93,7 @@ static enum err_code run_once(struct monitor *m, struct err *err)
 
     log_sweep(&t, complete ? "sweep done" : "sweep cut short", rc == ERR_OK ? LOG_INFO : LOG_ERROR,
               rc == ERR_OK ? "" : err->text);
+    if (m->cfg->dry_run) log_dry_run(&t);
     statistics_save_once(m->cfg, &t, complete, service_store(m->service));
     if (rc != ERR_OK) return rc;
     if (!complete)
@@ -94,6 +101,21 @@ static enum err_code run_once(struct monitor *m, struct err *err)
     return t.store_errors == 0
                ? ERR_OK
                : err_set(err, ERR_UNAVAILABLE, NULL, "%lld verdicts could not be saved", (long long)t.store_errors);
+}
+
+/* Alone, without leases: who only looks must not take accounts from those who work. */
+static void run_dry(struct monitor *m)
+{
+    while (!stop_asked) {
+        const int64_t next_mono_ms = clock_mono_ms() + m->cfg->check_interval_ms;
+        struct err err = {0};
+        int64_t left_ms;
+
+        run_once(m, &err);
+        while (!stop_asked && (left_ms = next_mono_ms - clock_mono_ms()) > 0)
+            sleep_ms(left_ms);
+    }
+    log_info("TOKEN HEALTH", "monitor stopped");
 }
 
 static enum err_code run_until_stopped(struct monitor *m, struct err *err)
@@ -149,10 +171,14 @@ enum err_code monitor_run(const struct config *cfg, int once, struct err *err)
         return rc;
     }
     log_info("TOKEN HEALTH", "monitor started", LOG_S("store", store_kind(service_store(m.service))),
-             LOG_I("interval_ms", cfg->check_interval_ms), LOG_I("batch_size", cfg->batch_size));
-    if (store_prepare(service_store(m.service), report_index, NULL, &prepare) != ERR_OK)
+             LOG_I("interval_ms", cfg->check_interval_ms), LOG_I("batch_size", cfg->batch_size),
+             LOG_I("dry_run", cfg->dry_run));
+    if (!cfg->dry_run && store_prepare(service_store(m.service), report_index, NULL, &prepare) != ERR_OK)
         log_warn("TOKEN HEALTH", "the store is not prepared", LOG_S("why", prepare.text));
-    rc = once ? run_once(&m, err) : run_until_stopped(&m, err);
+    if (cfg->dry_run && !once)
+        run_dry(&m);
+    else
+        rc = once ? run_once(&m, err) : run_until_stopped(&m, err);
     service_close(m.service);
     return rc;
 }

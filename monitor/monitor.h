@@ -8,7 +8,8 @@ enum err_code monitor_check(const struct config *cfg, struct err *err);
 /** monitor_run(cfg, once, err): with the other monitors sweeps all accounts every check_interval, until a signal. Accounts that are begun
  *  are finished then, within about one provider time-out, and the rest is given to the others. A store that is away is waited for. Statistics go
  *  to the store's meta document "monitor", as soon as it takes them.
- *  ${once}: one sweep by itself, then return; the store is not waited for. Fails then when not every account was checked and saved. */
+ *  ${once}: one sweep by itself, then return; the store is not waited for. Fails then when not every account was checked and saved.
+ *  A dry run is such a sweep every check_interval, apart from the other monitors: only statistics are written. */
 enum err_code monitor_run(const struct config *cfg, int once, struct err *err);
 
 #endif

@@ -127,6 +127,10 @@ static void tell_once(const void *arg, struct json *j)
     const struct told_once *told = arg;
     struct json *last = sweep_json(told->totals, told->complete);
 
+    if (told->cfg->dry_run) { /* it is no sweep for anybody who waits for one */
+        json_set(j, "lastDryRun", last);
+        return;
+    }
     json_set(last, "once", json_new_bool(1));
     json_set(j, "lastSweep", last);
     if (json_member(j, "pid")) return;

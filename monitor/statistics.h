@@ -14,7 +14,8 @@ struct statistics {
 void statistics_init(struct statistics *s, const struct config *cfg);
 /** statistics_save(s, rota, store): never fails, sets unsaved; said in the log once an outage. Blocks: the store's time-out, twice. */
 void statistics_save(struct statistics *s, const struct rota *rota, struct store *store);
-/** statistics_save_once(cfg, totals, complete, store): of a single sweep; what the monitors tell of themselves is left as it is. */
+/** statistics_save_once(cfg, totals, complete, store): of a single sweep; what the monitors tell of themselves is left as it is. Of a
+ *  dry run it becomes lastDryRun: what would have been. */
 void statistics_save_once(const struct config *cfg, const struct totals *totals, int complete, struct store *store);
 
 #endif

@@ -73,7 +73,7 @@ enum err_code sweep_run(struct service *service, const volatile sig_atomic_t *st
     enum err_code rc = ERR_OK;
 
     *totals = (struct totals){.started_at_ms = clock_now_ms()};
-    service_replay(service, REPLAY_MS);
+    if (!service_config(service)->dry_run) service_replay(service, REPLAY_MS);
     for (size_t i = 0; rc == ERR_OK && i < provider_count(providers); i++) {
         const char *platform = provider_platform(provider_at(providers, i));
 

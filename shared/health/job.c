@@ -193,7 +193,7 @@ static int claim_flight(struct job *job)
 {
     int64_t now_ms = clock_mono_ms();
 
-    if (job->holds_flight) return 1;
+    if (job->holds_flight || job->options.dry_run) return 1;
     job->holds_flight = flight_claim(job->v->parts.cache, job->key, longest_ms(job)) == FLIGHT_MINE;
     if (job->holds_flight) return 1;
     if (!job->waiting_mono_ms) {

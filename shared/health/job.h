@@ -45,6 +45,7 @@ struct verdict_of_form {
 /** The refresh of a job: at most one. */
 struct refresh_run {
     int is_over;     /* begun and ended, or not to be begun any more */
+    int would_be;    /* dry run: else it would have been begun */
     const char *why; /* static: it is wanted, and waits; NULL: it does not */
     int is_put_off;  /* to whoever has the time for it */
     char rule[RULE_NAME_BYTES];

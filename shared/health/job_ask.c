@@ -87,8 +87,9 @@ void job_conclude(struct job *job)
     if (class == CLASS_DEFINITIVE && is_shut(&job->intake)) observe(job, REASON_UNDECRYPTABLE, "stored", &obs);
     if (class == CLASS_DEFINITIVE && obs.reason == f->reason) job_conclude_refused(job, &obs);
     if (class == CLASS_ACCEPTED) {
-        obs.expiring = job->options.refresh && refresh_is_late(login_refresh(job->asked.login),
-                                                               job->account.expires_at_ms, job->provider_now_ms);
+        obs.expiring =
+            job->options.refresh && !job->refresh.would_be &&
+            refresh_is_late(login_refresh(job->asked.login), job->account.expires_at_ms, job->provider_now_ms);
         if (job->asked.login != provider_login(job->provider, &job->asked.form->token))
             obs.login = login_name(job->asked.login);
     }

@@ -54,12 +54,27 @@ static void put_cache(struct job *job)
 
 /* ---- events ---- */
 
+static void tell_dry_run(const struct job *job, const char *prefix)
+{
+    const struct validate_result *r = &job->result;
+
+    if (r->state_changed || r->fixed || r->refreshed)
+        log_debug(prefix, "dry run: would change", LOG_S("account", job->account.id.text),
+                  LOG_S("from", state_word(job->before.state)), LOG_S("to", state_word(r->verdict.state)),
+                  LOG_S("reason", reason_word(r->verdict.reason)), LOG_I("fixes", r->fixed),
+                  LOG_I("refresh", r->refreshed), LOG_I("needsReconnection", r->verdict.needs_reconnection));
+}
+
 static void tell_change(const struct job *job)
 {
     char prefix[JOB_PREFIX_BYTES];
     const struct validate_result *r = &job->result;
 
     job_prefix(job, prefix);
+    if (job->options.dry_run) {
+        tell_dry_run(job, prefix);
+        return;
+    }
     if (r->state_changed)
         log_info(prefix, "state changed", LOG_S("account", job->account.id.text),
                  LOG_S("workspace", job->account.workspace.text), LOG_S("from", state_word(job->before.state)),
@@ -156,7 +171,7 @@ static enum err_code write_back(struct job *job, const struct observation *obs, 
     prepare(job, obs, now, &w);
     rc = writeback_build(&w, &patch, &effect, &err);
     patch.fence = job->options.fence;
-    if (rc == ERR_OK) rc = store_update(job->v->parts.store, &job->account.id, &patch, &err);
+    if (rc == ERR_OK && !job->options.dry_run) rc = store_update(job->v->parts.store, &job->account.id, &patch, &err);
     patch_fini(&patch);
     r->faults |= effect.found;
     if (rc == ERR_CONFLICT) {
@@ -171,7 +186,7 @@ static enum err_code write_back(struct job *job, const struct observation *obs, 
     }
     memcpy(r->verdict.print, effect.print, sizeof r->verdict.print);
     r->fixed = effect.fixed;
-    if (r->fixed) job_count(job, COUNT_fixes);
+    if (r->fixed && !job->options.dry_run) job_count(job, COUNT_fixes);
     return rc;
 }
 
@@ -215,7 +230,7 @@ void job_decide(struct job *job, const struct observation *obs)
 
     r->source = job->has_answer ? SOURCE_PROVIDER : SOURCE_STORE;
     r->expires_at_ms = job->account.expires_at_ms;
-    r->refreshed = job->refresh.is_stored;
+    r->refreshed = job->refresh.is_stored || job->refresh.would_be;
     r->store_error = obs->disconnected ? ERR_OK : write_back(job, obs, &now);
     if (job->refresh.is_stored) fault_point(FAULT_concluded);
     if (r->store_error == ERR_CONFLICT) {
@@ -228,12 +243,12 @@ void job_decide(struct job *job, const struct observation *obs)
         r->verdict = job->before;
         r->source = SOURCE_STORE;
     } else {
-        put_cache(job);
+        if (!job->options.dry_run) put_cache(job);
         if (!obs->disconnected) tell_operator(job, obs);
     }
     /* An event is what the store has: what could not be saved is told when it can. */
     r->state_changed = changed && r->store_error == ERR_OK;
-    if (r->state_changed) job_count(job, COUNT_state_changes);
+    if (r->state_changed && !job->options.dry_run) job_count(job, COUNT_state_changes);
     tell_change(job);
     job_finish(job);
 }

@@ -100,6 +100,11 @@ int job_refresh(struct job *job)
     if (run->why) return 0;
     if (!open_token(job)) return 0;
     d = refresh_decide(&run->question);
+    if (job->options.dry_run && d.step != REFRESH_WAIT) {
+        run->would_be = d.step == REFRESH_GO;
+        run->why = "dry_run";
+        return 0;
+    }
     if (d.step == REFRESH_WAIT) run->why = d.why;
     if (d.step == REFRESH_INTROSPECT) return introspect(job);
     return d.step == REFRESH_GO && begin(job);

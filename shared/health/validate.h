@@ -37,6 +37,9 @@ struct validate_options {
      * concluded without ends with what was known before (is_late). A refresh is never cut off: it is begun only while a whole
      * [provider] timeout is left. */
     int64_t deadline_mono_ms;
+    /* Nothing is written, cached or refreshed, and nobody waits for the answer: the result says what would have been fixed, refreshed and
+     * changed. */
+    int dry_run;
     struct fence *fence; /* NULL, or borrowed until done was called: lost, the account is another's (see below) */
 };
 /** What became of one account. Borrowed by the callback. */
