@@ -86,6 +86,7 @@ static enum err_code import_stream(struct import *im, FILE *stream)
     char *line = NULL;
     size_t cap = 0;
     ssize_t len;
+    int why;
     enum err_code rc = ERR_OK;
 
     while (rc == ERR_OK && (len = getline(&line, &cap, stream)) >= 0) {
@@ -97,9 +98,10 @@ static enum err_code import_stream(struct import *im, FILE *stream)
         if (used) rc = import_line(im, line, used);
         secret_wipe(line, (size_t)len);
     }
+    why = errno;
     if (rc == ERR_OK) rc = flush_batch(im);
-    if (rc == ERR_OK && ferror(stream)) {
-        ctl_complain("%s: %s", im->name, strerror(errno));
+    if (rc == ERR_OK && !feof(stream)) { /* no memory for a line is no error of the stream's */
+        ctl_complain("%s:%lld: cannot be read: %s", im->name, (long long)im->line + 1, strerror(why));
         rc = ERR_IO;
     }
     free(line);

@@ -280,6 +280,15 @@ class Import(CtlCase):
         self.assertIn("standard input:1: longer than", done.stderr)
         self.assertIn(32, self.stored_all())
 
+    def test_a_line_that_does_not_fit_into_the_memory_is_not_taken_for_the_end(self):
+        path = f"{self.dir}/long.ndjson"
+        with open(path, "w") as f:
+            f.write(json.dumps(account(41)) + "\n" + "x" * (100 << 20) + "\n" + json.dumps(account(42)) + "\n")
+        done = subprocess.run(["prlimit", f"--data={64 << 20}", self.service.program("token-healthctl"), "--config", self.service.conf,
+                               "import", path], text=True, capture_output=True, env=self.service.environment(), timeout=120)
+        self.assertEqual((done.returncode, done.stdout), (FAILED, "1 created, 0 replaced, 0 refused\n"), done.stderr)
+        self.assertIn(f"{path}:2: cannot be read: ", done.stderr)
+
 
 class ImportIds(CtlCase):
     def test_ids_of_every_form_are_kept(self):
