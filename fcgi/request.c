@@ -76,11 +76,23 @@ static void copy_path(struct gateway *g, struct request *req, int *too_long)
         memcpy(req->path + len, info, strlen(info) + 1);
 }
 
-/* An Authorizer is asked about the application's request: the question is check, whatever that request is. */
+static void copy_target(struct gateway *g, struct request *req, int *too_long)
+{
+    copy_param(g, "REQUEST_METHOD", req->method, sizeof req->method, too_long);
+    copy_path(g, req, too_long);
+    copy_param(g, "QUERY_STRING", req->query, sizeof req->query, too_long);
+    copy_param(g, "CONTENT_TYPE", req->content_type, sizeof req->content_type, too_long);
+}
+
+/* An Authorizer is asked about the application's request: the question is check, whatever that request is. Of that only the query
+ * counts, and only where the web server names no id: a client must not get past the check by what it sends beside. */
 static void copy_question(struct gateway *g, struct request *req, int *too_long)
 {
     char platform[LIMIT_PLATFORM_BYTES];
 
+    req->content_type[0] = req->query[0] = '\0';
+    if (!req->workspace_param[0] && !req->account_param[0])
+        copy_param(g, "QUERY_STRING", req->query, sizeof req->query, too_long);
     if (!copy_param(g, "TOKEN_HEALTH_PLATFORM", platform, sizeof platform, too_long)) strcpy(platform, "instagram");
     strcpy(req->method, "GET");
     snprintf(req->path, sizeof req->path, "/api/%s/token-health/check", platform);
@@ -172,16 +184,13 @@ static int copy_request(struct gateway *g, struct request *req)
     int too_long = 0;
 
     req->is_authorizer = g->fcgi.role == ROLE_AUTHORIZER;
-    copy_param(g, "REQUEST_METHOD", req->method, sizeof req->method, &too_long);
-    if (req->is_authorizer)
-        copy_question(g, req, &too_long);
-    else
-        copy_path(g, req, &too_long);
-    copy_param(g, "QUERY_STRING", req->query, sizeof req->query, &too_long);
-    copy_param(g, "CONTENT_TYPE", req->content_type, sizeof req->content_type, &too_long);
     copy_key(g, req);
     copy_param(g, "TOKEN_HEALTH_WORKSPACE", req->workspace_param, sizeof req->workspace_param, &too_long);
     copy_param(g, "TOKEN_HEALTH_ACCOUNT", req->account_param, sizeof req->account_param, &too_long);
+    if (req->is_authorizer)
+        copy_question(g, req, &too_long);
+    else
+        copy_target(g, req, &too_long);
     copy_id(g, req);
     req->malformed = too_long ? "a part of the request is too long" : NULL;
     return read_input(g, req);

@@ -68,6 +68,12 @@ class Authorizer(ServiceCase):
         self.assert_passes(self.ask(1, method="POST", path=f"{API}/clear-cache"), "healthy; ok")
         self.assert_passes(self.ask(1, path="/%00%ff" + "x" * 4000), "healthy; ok")
 
+    def test_nobody_gets_past_the_check_by_what_is_sent_beside(self):
+        for more in ({"QUERY_STRING": "a=" + "b" * 5000}, {"CONTENT_TYPE": "multipart/form-data; boundary=" + "b" * 500}, {"REQUEST_METHOD": "M" * 40},
+                     {"QUERY_STRING": f"accountId={account_id(1)}"}):
+            with self.subTest(more=list(more)):
+                self.assertEqual(self.ask(2, more=more).status, 403)
+
     def test_a_clients_own_header_is_no_key(self):
         for more in ({"HTTP_AUTHORIZATION": "Bearer " + self.reader}, {"HTTP_TOKEN_HEALTH_KEY": self.reader}):
             with self.subTest(more=list(more)):
