@@ -22,6 +22,8 @@ enum {
 
 struct lobby {
     int listen_fd, epoll_fd, signal_fd;
+    lobby_idle_fn *idle; /* NULL: none */
+    void *idle_arg;
     int kept[LIMIT_KEPT_CONNECTIONS]; /* the one that was silent longest comes first */
     int kept_count;
     int new_was_last; /* the last connection given out was a new one */
@@ -145,6 +147,12 @@ static int last_call(struct lobby *l)
 
 /* New and kept connections take turns. But whoever was woken up by a new connection has to accept it now: the kernel woke
  * nobody else for it. Only the wait that sleeps can have been that waking. */
+void lobby_on_idle(struct lobby *l, lobby_idle_fn *fn, void *arg)
+{
+    l->idle = fn;
+    l->idle_arg = arg;
+}
+
 int lobby_wait(struct lobby *l)
 {
     struct epoll_event events[EVENTS_MAX];
@@ -152,8 +160,9 @@ int lobby_wait(struct lobby *l)
     while (!l->stopping) {
         int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, 0), slept = count == 0, fd = -1, newcomer, goes_first;
 
-        if (slept) count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, -1);
-        if (count < 0) continue; /* a debugger, SIGSTOP */
+        if (slept) count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, l->idle ? LOBBY_IDLE_MS : -1);
+        if (count == 0 && l->idle) l->idle(l->idle_arg);
+        if (count <= 0) continue; /* a debugger, SIGSTOP */
         if (is_ready(events, count, l->signal_fd)) {
             begin_to_stop(l);
             break;

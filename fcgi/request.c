@@ -196,6 +196,11 @@ static int copy_request(struct gateway *g, struct request *req)
     return read_input(g, req);
 }
 
+void gateway_on_idle(struct gateway *g, void (*fn)(void *arg), void *arg)
+{
+    lobby_on_idle(g->lobby, fn, arg);
+}
+
 int gateway_accept(struct gateway *g, struct request *req)
 {
     for (;;) {

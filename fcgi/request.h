@@ -26,6 +26,8 @@ struct request {
 struct gateway; /* one worker's side of the listening socket */
 /** gateway_new(listen_fd, &gateway, err): see lobby_new. */
 enum err_code gateway_new(int listen_fd, struct gateway **gateway, struct err *err);
+/** gateway_on_idle(g, fn, arg): ${fn} is called now and then while gateway_accept waits. */
+void gateway_on_idle(struct gateway *g, void (*fn)(void *arg), void *arg);
 /** gateway_accept(gateway, req): wait for a request. 1: ${req} is filled; 0: SIGTERM or SIGINT came (they are blocked but while waiting
  *  here, so that no request is cut off). A request that its web server gave up, or did not send whole, is passed over. */
 int gateway_accept(struct gateway *gateway, struct request *req);

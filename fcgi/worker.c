@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "health/watch.h"
 #include "response.h"
 #include "router.h"
 #include <malloc.h>
@@ -155,6 +156,15 @@ static enum err_code open_worker(struct worker *w, const struct config *cfg, int
     return rc;
 }
 
+/* Nobody waits for an answer meanwhile. */
+static void on_idle(void *arg)
+{
+    struct worker *w = arg;
+
+    cache_refresh(service_cache(w->service));
+    watch_look(service_cache(w->service), service_store(w->service), WATCH_EVERY_MS);
+}
+
 static int worker_run(const struct config *cfg, int listen_fd)
 {
     struct worker w = {0};
@@ -164,9 +174,11 @@ static int worker_run(const struct config *cfg, int listen_fd)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN); /* the parent's business */
     rc = open_worker(&w, cfg, listen_fd);
+    if (rc == ERR_OK) gateway_on_idle(w.gateway, on_idle, &w);
     while (rc == ERR_OK && gateway_accept(w.gateway, &req)) {
         cache_refresh(service_cache(w.service));
         serve(&w, &req);
+        watch_look(service_cache(w.service), service_store(w.service), WATCH_LATEST_MS);
     }
     gateway_free(w.gateway);
     auth_free(w.auth);

@@ -121,6 +121,7 @@ static void run_dry(struct monitor *m)
 static enum err_code run_until_stopped(struct monitor *m, struct err *err)
 {
     enum err_code rc = rota_new(m->service, &m->rota, err);
+    struct store_usage usage;
 
     if (rc != ERR_OK) return rc;
     statistics_init(&m->statistics, m->cfg);
@@ -132,7 +133,9 @@ static enum err_code run_until_stopped(struct monitor *m, struct err *err)
     }
     rota_leave(m->rota);
     statistics_save(&m->statistics, m->rota, service_store(m->service));
-    log_info("TOKEN HEALTH", "monitor stopped", LOG_I("sweeps", rota_sweeps(m->rota)));
+    usage = store_usage(service_store(m->service));
+    log_info("TOKEN HEALTH", "monitor stopped", LOG_I("sweeps", rota_sweeps(m->rota)),
+             LOG_I("store_reads", usage.reads), LOG_I("store_writes", usage.writes));
     rota_free(m->rota);
     return ERR_OK;
 }

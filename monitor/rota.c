@@ -1,6 +1,7 @@
 #include "rota.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "health/watch.h"
 #include "hold.h"
 #include "token/crypto.h"
 #include <stdio.h>
@@ -312,6 +313,15 @@ static int64_t pause_between_looks(const struct rota *r)
     return least(wait_ms, least(LOOK_MOST_MS, r->terms.ttl_ms / 4));
 }
 
+/* Busy, too: what stands still is known in time. */
+static void glance(struct rota *r)
+{
+    struct err err = {0};
+
+    if (is_away(r) || clock_boot_ms() - r->board.seen_boot_ms < r->terms.ttl_ms / 4) return;
+    if (look_at_board(r, &err) != ERR_OK) store_failed(r, &err);
+}
+
 static void look_for_work(struct rota *r)
 {
     struct board_entry *entry;
@@ -367,6 +377,7 @@ static void tend(struct rota *r)
     struct hold *h, *next;
 
     show_presence(r);
+    watch_look(service_cache(r->service), service_store(r->service), WATCH_EVERY_MS);
     for (h = TAILQ_FIRST(&r->holds); h; h = next) {
         next = TAILQ_NEXT(h, entry);
         hold_renew(&r->terms, h);
@@ -405,14 +416,17 @@ int64_t rota_turn(struct rota *r, int64_t most_ms)
 
     keep_cache_good(r);
     tend(r);
-    if (!has_more(r)) look_for_work(r);
+    if (has_more(r))
+        glance(r);
+    else
+        look_for_work(r);
     if (!is_away(r)) feed(r);
     if (validator_active(v)) {
         validator_run(v, (int)most_ms);
         return 0;
     }
     if (r->hold_count && !is_away(r)) return 0;
-    idle_ms = least(r->look_boot_ms, r->presence_boot_ms) - clock_boot_ms();
+    idle_ms = least(WATCH_EVERY_MS, least(r->look_boot_ms, r->presence_boot_ms) - clock_boot_ms());
     return r->hold_count ? least(idle_ms > 1 ? idle_ms : 1, AWAY_FIRST_MS) : idle_ms > 0 ? idle_ms : 0;
 }
 

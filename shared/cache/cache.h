@@ -96,4 +96,12 @@ int64_t counter_get(const struct cache *cache, enum counter counter); /* sum of 
 const char *counter_name(enum counter counter);
 const char *counter_help(enum counter counter);
 
+/* Notes: numbers that all processes of the host have in common, 0 until one is put. */
+/** note_claim(cache, every_ms): is it this process's turn to look for something, because none of the host has for ${every_ms}? To one it says so.
+ *  note_is_old: may note_claim say so? Two loads. */
+int note_claim(struct cache *cache, int64_t every_ms);
+int note_is_old(const struct cache *cache, int64_t every_ms);
+int64_t note_get(const struct cache *cache, int which);
+void note_put(struct cache *cache, int which, int64_t value);
+
 #endif

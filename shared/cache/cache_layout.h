@@ -14,7 +14,7 @@
 
 #define CACHE_MAGIC UINT64_C(0x746f6b656e2d6831)
 enum {
-    CACHE_LAYOUT_VERSION = 2,
+    CACHE_LAYOUT_VERSION = 3,
     CACHE_WAYS = 8, /* entries of a set */
     CACHE_ENTRIES_MAX = 1 << 24,
     CACHE_FLIGHT_BITS = 14,
@@ -22,6 +22,7 @@ enum {
     CACHE_STRIPES = 16,
     CACHE_STRIPE_COUNTERS = 64,
     CACHE_BUDGETS = 64, /* provider hosts */
+    CACHE_NOTES = 15,   /* numbers that the host's processes keep in common */
     CACHE_LINE_BYTES = 64
 };
 
@@ -61,12 +62,19 @@ struct cache_budget {
     _Atomic uint64_t word[BUDGET_WORDS];
 };
 
+/** What this host has last seen of the documents that all hosts share; see note.c. */
+struct cache_notes {
+    _Alignas(2 * CACHE_LINE_BYTES) _Atomic int64_t looked_mono_ms; /* 0: never */
+    _Atomic int64_t note[CACHE_NOTES];
+};
+
 struct cache_segment {
     struct cache_header header;
     _Alignas(2 * CACHE_LINE_BYTES) _Atomic uint32_t generation; /* entries of another one are misses */
     struct cache_stripe stripes[CACHE_STRIPES];
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t flights[CACHE_FLIGHT_SLOTS]; /* words: see flight.c */
     struct cache_budget budgets[CACHE_BUDGETS];
+    struct cache_notes notes;
     struct cache_entry entries[];
 };
 
@@ -85,7 +93,8 @@ _Static_assert(offsetof(struct cache_segment, generation) == 128, "generation");
 _Static_assert(offsetof(struct cache_segment, stripes) == 192, "stripes");
 _Static_assert(offsetof(struct cache_segment, flights) == 8384, "flights");
 _Static_assert(offsetof(struct cache_segment, budgets) == 139456, "budgets");
-_Static_assert(offsetof(struct cache_segment, entries) == 143616, "entries");
+_Static_assert(offsetof(struct cache_segment, notes) == 143616, "notes");
+_Static_assert(offsetof(struct cache_segment, entries) == 143744, "entries");
 
 /** A mapped segment; at is NULL when there is none. */
 struct segment {

@@ -72,7 +72,8 @@ enum err_code service_account_workspace(struct service *service, const char *acc
  *  ERR_BAD_INPUT for another platform. Fixes even with enable_auto_fix off: somebody asked for it. */
 enum err_code service_fix(struct service *service, const char *platform, const char *account_id,
                           int64_t deadline_mono_ms, struct account_report *out, struct err *err);
-/** service_clear_cache(service, platform, account_id or NULL): one account (and its workspace's worst verdict) or everything. */
+/** service_clear_cache(service, platform, account_id or NULL): one account (and its workspace's worst verdict) or everything; here at once, on
+ *  other hosts within 5 s. Fails: ERR_UNAVAILABLE: the other hosts could not be told; and as service_fix does for an account. */
 enum err_code service_clear_cache(struct service *service, const char *platform, const char *account_id,
                                   struct err *err);
 

@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "health/report.h"
 #include "health/service_private.h"
+#include "health/watch.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,16 +177,9 @@ enum err_code service_clear_cache(struct service *service, const char *platform,
     struct account account = {0};
     enum err_code rc;
 
-    if (!account_id) {
-        cache_clear(service_cache(service));
-        return ERR_OK;
-    }
+    if (!account_id) return watch_clear(service_cache(service), service_store(service), err);
     rc = service_find_account(service, account_id, platform, &account, err);
-    if (rc == ERR_OK) {
-        cache_drop(service_cache(service), cache_key_account(service_cache(service), platform, account.id.text));
-        cache_drop(service_cache(service),
-                   cache_key_workspace(service_cache(service), platform, account.workspace.text));
-    }
+    if (rc == ERR_OK) rc = watch_drop(service_cache(service), service_store(service), &account, err);
     account_fini(&account);
     return rc;
 }

@@ -8,7 +8,26 @@
 struct store {
     const struct store_backend *backend;
     void *state;
+    struct store_usage usage;
 };
+
+/* The backend's state, for a call that is counted. */
+static void *reader(struct store *store)
+{
+    store->usage.reads++;
+    return store->state;
+}
+
+static void *writer(struct store *store)
+{
+    store->usage.writes++;
+    return store->state;
+}
+
+struct store_usage store_usage(const struct store *store)
+{
+    return store->usage;
+}
 
 enum err_code store_open(const struct store_options *options, struct store **store, struct err *err)
 {
@@ -52,7 +71,7 @@ enum err_code store_prepare(struct store *store, store_report_fn *report, void *
 
 enum err_code store_ping(struct store *store, struct err *err)
 {
-    return store->backend->ping(store->state, err);
+    return store->backend->ping(reader(store), err);
 }
 
 enum err_code store_find_workspace(struct store *store, const char *platform, const char *workspace, int limit,
@@ -62,7 +81,7 @@ enum err_code store_find_workspace(struct store *store, const char *platform, co
     int count = id_forms(workspace, forms);
 
     if (count == 0) return err_set(err, ERR_BAD_INPUT, NULL, "that is no workspace id");
-    return store->backend->find_workspace(store->state, platform, forms, count, limit, fn, arg, err);
+    return store->backend->find_workspace(reader(store), platform, forms, count, limit, fn, arg, err);
 }
 
 struct found {
@@ -86,7 +105,7 @@ static enum err_code find_one(struct store *store, const struct account_id *form
                               struct err *err)
 {
     struct found found = {.out = account};
-    enum err_code rc = store->backend->find_ids(store->state, forms, count, keep_first, &found, err);
+    enum err_code rc = store->backend->find_ids(reader(store), forms, count, keep_first, &found, err);
 
     if (rc == ERR_OK && found.count == 0) rc = err_set(err, ERR_NOT_FOUND, NULL, "there is no such account");
     if (rc == ERR_OK && found.count > 1)
@@ -126,7 +145,7 @@ enum err_code store_scan_span(struct store *store, const struct store_span *span
                               void *arg, struct store_page *page, struct err *err)
 {
     *page = (struct store_page){0};
-    return store->backend->scan(store->state, span, limit, fn, arg, page, err);
+    return store->backend->scan(reader(store), span, limit, fn, arg, page, err);
 }
 
 enum err_code store_look_ahead(struct store *store, const struct store_span *span, int most, int at,
@@ -134,7 +153,7 @@ enum err_code store_look_ahead(struct store *store, const struct store_span *spa
 {
     *id = (struct account_id){0};
     *count = 0;
-    return store->backend->look_ahead(store->state, span, most, at, id, count, err);
+    return store->backend->look_ahead(reader(store), span, most, at, id, count, err);
 }
 
 int store_id_order(const struct store *store, const struct account_id *a, const struct account_id *b)
@@ -149,7 +168,7 @@ enum err_code store_update(struct store *store, const struct account_id *id, con
         return err_set(err, ERR_INTERNAL, id->text, "a patch of more than %d fields, or of one inside another",
                        PATCH_MAX);
     if (!fence_holds(patch->fence)) return err_set(err, ERR_CONFLICT, id->text, "%s", store_lost_lease);
-    return store->backend->update(store->state, id, patch, err);
+    return store->backend->update(writer(store), id, patch, err);
 }
 
 enum err_code store_import(struct store *store, const struct json *doc, int replace, int *created, struct err *err)
@@ -182,7 +201,7 @@ enum err_code store_import_many(struct store *store, struct store_item *items, i
         }
         account_fini(&account);
     }
-    return waiting ? store->backend->import(store->state, items, count, replace, err) : ERR_OK;
+    return waiting ? store->backend->import(writer(store), items, count, replace, err) : ERR_OK;
 }
 
 void store_item_exists(struct store_item *item)
@@ -193,31 +212,31 @@ void store_item_exists(struct store_item *item)
 enum err_code store_count(struct store *store, const char *platform, struct store_counts *counts, struct err *err)
 {
     *counts = (struct store_counts){0};
-    return store->backend->count(store->state, platform, counts, err);
+    return store->backend->count(reader(store), platform, counts, err);
 }
 
 enum err_code store_meta_put(struct store *store, const char *name, const struct json *value, struct err *err)
 {
-    return store->backend->meta_put(store->state, name, value, err);
+    return store->backend->meta_put(writer(store), name, value, err);
 }
 
 enum err_code store_meta_get(struct store *store, const char *name, struct json **value, struct err *err)
 {
     *value = NULL;
-    return store->backend->meta_get(store->state, name, value, err);
+    return store->backend->meta_get(reader(store), name, value, err);
 }
 
 enum err_code store_meta_bump(struct store *store, const char *name, int64_t at_least, int64_t *version,
                               struct err *err)
 {
-    return store->backend->meta_bump(store->state, name, at_least, version, err);
+    return store->backend->meta_bump(writer(store), name, at_least, version, err);
 }
 
 enum err_code store_meta_versions(struct store *store, const char *const *names, int count, int64_t *versions,
                                   struct err *err)
 {
     memset(versions, 0, (size_t)count * sizeof *versions);
-    return store->backend->meta_versions(store->state, names, count, versions, err);
+    return store->backend->meta_versions(reader(store), names, count, versions, err);
 }
 
 /* ---- leases ---- */
@@ -226,7 +245,7 @@ const char store_lost_lease[] = "the lease is lost";
 
 enum err_code store_now(struct store *store, int64_t *now_ms, struct err *err)
 {
-    return store->backend->now(store->state, now_ms, err);
+    return store->backend->now(reader(store), now_ms, err);
 }
 
 enum err_code store_lease_create(struct store *store, const char *name, const struct json *state, struct fence *fence,
@@ -234,12 +253,12 @@ enum err_code store_lease_create(struct store *store, const char *name, const st
 {
     if (strlen(name) >= LEASE_NAME_BYTES) return err_set(err, ERR_BAD_INPUT, NULL, "the lease's name is too long");
     if (!fence_holds(fence)) return err_set(err, ERR_CONFLICT, name, "%s", store_lost_lease);
-    return store->backend->lease_create(store->state, name, state, fence, err);
+    return store->backend->lease_create(writer(store), name, state, fence, err);
 }
 
 enum err_code store_lease_list(struct store *store, const char *prefix, store_lease_fn *fn, void *arg, struct err *err)
 {
-    return store->backend->lease_list(store->state, prefix, fn, arg, err);
+    return store->backend->lease_list(reader(store), prefix, fn, arg, err);
 }
 
 enum err_code store_lease_take(struct store *store, struct lease *lease, const char *owner, int64_t ttl_ms,
@@ -247,18 +266,18 @@ enum err_code store_lease_take(struct store *store, struct lease *lease, const c
 {
     if (!*owner || strlen(owner) >= LEASE_OWNER_BYTES)
         return err_set(err, ERR_BAD_INPUT, lease->name, "not the name of an owner");
-    return store->backend->lease_take(store->state, lease, owner, ttl_ms, err);
+    return store->backend->lease_take(writer(store), lease, owner, ttl_ms, err);
 }
 
 enum err_code store_lease_renew(struct store *store, struct lease *lease, struct err *err)
 {
     if (!lease->owner[0]) return err_set(err, ERR_CONFLICT, lease->name, "it was given up");
-    return store->backend->lease_write(store->state, lease, lease->owner, err);
+    return store->backend->lease_write(writer(store), lease, lease->owner, err);
 }
 
 enum err_code store_lease_release(struct store *store, struct lease *lease, struct err *err)
 {
-    enum err_code rc = store->backend->lease_write(store->state, lease, "", err);
+    enum err_code rc = store->backend->lease_write(writer(store), lease, "", err);
 
     if (rc == ERR_OK) lease->owner[0] = '\0';
     return rc;
@@ -266,7 +285,7 @@ enum err_code store_lease_release(struct store *store, struct lease *lease, stru
 
 enum err_code store_lease_delete(struct store *store, const struct lease *lease, struct err *err)
 {
-    return store->backend->lease_delete(store->state, lease, err);
+    return store->backend->lease_delete(writer(store), lease, err);
 }
 
 int store_give(struct json *doc, store_account_fn *fn, void *arg)

@@ -19,6 +19,11 @@ struct store_options {
 enum err_code store_open(const struct store_options *options, struct store **store, struct err *err);
 void store_close(struct store *store);             /* NULL allowed */
 const char *store_kind(const struct store *store); /* "sqlite" or "mongodb" */
+/** store_usage(store): calls that were made, that may change something and that cannot. */
+struct store_usage {
+    int64_t reads, writes;
+};
+struct store_usage store_usage(const struct store *store);
 /** store_prepare(store, report, arg, err): create the indexes the service needs, if missing; where it may not, ${report} is
  *  called with a sentence that holds the command for the operator, and the call succeeds. */
 typedef void store_report_fn(void *arg, const char *sentence);
