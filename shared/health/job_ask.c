@@ -255,8 +255,13 @@ static int next_form(struct job *job, struct verdict_of_form *next)
 void job_ask_next(struct job *job)
 {
     struct verdict_of_form next;
-    int has_next = next_login(job, &next) || next_form(job, &next);
+    int has_next;
 
+    if (!job->asked.form && job_left_ms(job) <= 0) { /* to open a token takes long */
+        job_end_late(job);
+        return;
+    }
+    has_next = next_login(job, &next) || next_form(job, &next);
     if (job->intake.has_opened) key_trust_prove(&job->v->trust);
     if (!has_next && !job->asked.form) {
         job_decide_unasked(job, intake_reason(&job->intake), "stored");

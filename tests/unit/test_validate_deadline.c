@@ -150,6 +150,43 @@ static void who_waits_for_another_s_answer_gives_up_and_the_other_goes_on(void *
     service_fixture_close(&f);
 }
 
+/* Eight envelopes that take long to open, at the same time: the deadline comes while the first one is being opened. */
+static void past_the_deadline_no_more_tokens_are_opened(void **state)
+{
+    struct keyring *slow = fixture_ring_of(FIXTURE_KEY, FIXTURE_SALT, LIMIT_KDF_ITERATIONS);
+    int64_t start_ms = clock_mono_ms(), one_ms;
+    struct json *env = fixture_sealed(slow, TOKEN_ONE, 0);
+    struct validate_options options;
+    struct kept_result kept[8];
+    struct service_fixture f;
+
+    (void)state;
+    one_ms = clock_mono_ms() - start_ms;
+    service_fixture_open(&f, "");
+    options = within(50);
+    for (int i = 0; i < 8; i++) {
+        char id[8];
+        struct json *doc = fixture_doc("{}");
+
+        snprintf(id, sizeof id, "a%d", i);
+        json_set(doc, "_id", json_new_string(id));
+        json_set(doc, "encryptedAccessToken", json_copy(env));
+        store_fixture_put(&f.store, doc);
+        json_free(doc);
+        service_fixture_submit(&f, id, &options, &kept[i]);
+    }
+    start_ms = clock_mono_ms();
+    validator_finish(service_validator(f.service));
+    if (clock_mono_ms() - start_ms > 4 * one_ms)
+        fail_msg("got %lld ms for 8 accounts; expected about the %lld ms that it takes to open one",
+                 (long long)(clock_mono_ms() - start_ms), (long long)one_ms);
+    for (int i = 0; i < 8; i++)
+        expect_late(&kept[i], STATE_UNKNOWN);
+    service_fixture_close(&f);
+    json_free(env);
+    keyring_free(slow);
+}
+
 /* ---- checks ---- */
 
 static void check_gives(struct service_fixture *f, enum state state, int is_stale, int calls, int64_t within_ms)
@@ -298,6 +335,7 @@ int main(void)
         cmocka_unit_test(a_new_token_has_not_the_verdict_of_the_old_one),
         cmocka_unit_test(a_call_that_had_its_whole_time_is_the_provider_s_failure),
         cmocka_unit_test(who_waits_for_another_s_answer_gives_up_and_the_other_goes_on),
+        cmocka_unit_test(past_the_deadline_no_more_tokens_are_opened),
         cmocka_unit_test(checks_wait_once_for_a_provider_that_hangs_and_validations_ask_again),
         cmocka_unit_test(a_workspace_that_was_not_checked_to_its_end_is_looked_at_again_soon),
         cmocka_unit_test(a_refresh_is_begun_only_while_its_whole_time_is_left),
