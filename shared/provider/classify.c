@@ -6,6 +6,7 @@
 /* A hundred years, and the year 9999: what is beyond is no duration and no date, and would overflow in ms. */
 static const int64_t duration_max_s = INT64_C(3155760000);
 static const int64_t date_max_s = INT64_C(253402300799);
+enum { APP_WAIT_S = 60 };
 
 /** An answer, taken apart. */
 struct reading {
@@ -201,6 +202,18 @@ static int may_have_worked(const struct reading *r)
     return status >= 500 || (status >= 200 && status < 300 && !(r->root && has_error(r)));
 }
 
+/* Whose limit it is the rule says, else the header that tells the time. Where the app is limited and no time is told: a while. A time
+ * beside any other answer is not meant for all. */
+static void settle_wait(const struct reading *r, const struct rule *rule, struct finding *f)
+{
+    if (rule && rule->is_app_wide) {
+        if (f->app_wait_s < f->retry_after_s) f->app_wait_s = f->retry_after_s;
+        if (!f->app_wait_s) f->app_wait_s = APP_WAIT_S;
+    } else if (rule || (r->answer->status != 429 && r->answer->status != 503)) {
+        f->app_wait_s = 0;
+    }
+}
+
 static void classify_answered(struct reading *r, struct finding *f)
 {
     if (is_success(r)) {
@@ -209,6 +222,7 @@ static void classify_answered(struct reading *r, struct finding *f)
         else
             decide(f, REASON_BAD_RESPONSE, "success_incomplete");
         f->may_have_worked = f->reason != REASON_OK;
+        f->app_wait_s = 0;
         return;
     }
     /* An absent value can fit a test, too: a page of HTML must not. */
@@ -217,13 +231,14 @@ static void classify_answered(struct reading *r, struct finding *f)
         decide(f, rule->reason, rule->name);
     else
         decide_built_in(r, f);
+    settle_wait(r, rule, f);
     f->may_have_worked = may_have_worked(r);
 }
 
 void login_classify(const struct login *l, enum request_kind kind, const struct http_answer *answer, struct finding *f)
 {
     struct reading r = {.login = l, .kind = kind, .spec = &l->requests[kind], .answer = answer};
-    *f = (struct finding){.usage_percent = -1};
+    *f = (struct finding){.usage_percent = -1, .app_usage_percent = -1};
     if (answer->outcome != HTTP_ANSWERED) {
         decide(f, answer->outcome == HTTP_TIMED_OUT ? REASON_TIMEOUT : REASON_TRANSIENT, "network");
         f->may_have_worked = answer->is_sent;

@@ -94,10 +94,12 @@ struct finding {
     char message[256];                 /* the provider's, scrubbed: tokens and long opaque words replaced by "…" */
     char account_id[LIMIT_NAME_BYTES]; /* the provider's id of the token's owner */
     char username[LIMIT_NAME_BYTES];
-    int64_t expires_in_s;                      /* from refresh/exchange */
-    int64_t expires_at_s;                      /* from introspection: Unix seconds */
-    int64_t retry_after_s;                     /* from Retry-After or usage headers */
-    int usage_percent;                         /* the highest of the usage headers; -1 unknown */
+    int64_t expires_in_s;  /* from refresh/exchange */
+    int64_t expires_at_s;  /* from introspection: Unix seconds */
+    int64_t retry_after_s; /* from Retry-After or usage headers */
+    int64_t app_wait_s;    /* no call for the whole app for so long; 0: none is asked for, or of this account alone */
+    int usage_percent;     /* the highest of the usage headers; -1 unknown */
+    int app_usage_percent; /* the highest of those that speak of the whole app; -1 unknown */
     struct secret access_token, refresh_token; /* new ones, refresh/exchange only */
     int may_have_worked; /* no success, but what was asked may have been done: no whole answer to a request that was sent, a
                             server's error, a 2xx that says neither yes nor no */

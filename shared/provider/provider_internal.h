@@ -50,6 +50,7 @@ struct rule {
     const char *name;
     unsigned kinds; /* bits 1 << REQUEST_… */
     enum reason reason;
+    int is_app_wide;           /* a rate limit of the whole app, not of an account */
     const struct login *login; /* NULL: of all */
     const struct json *when;
     const struct json *status, *code, *subcode, *message, *json;
@@ -58,6 +59,7 @@ struct rule {
 enum usage_value { USAGE_MEMBERS, USAGE_RETRY_AFTER, USAGE_RESET_AT };
 struct usage_header {
     const char *name;
+    int is_app_wide; /* it speaks of the whole app, not of an account */
     enum usage_value value;
     const struct json *percent, *wait; /* names of members, at any depth */
     int64_t wait_unit_s;
@@ -120,7 +122,9 @@ int match_number(const struct json *value, int64_t *n);
 
 /** usage_headers_read(rd, at, p): the array at ${at} becomes p->usage. */
 enum err_code usage_headers_read(const struct reader *rd, const struct at *at, struct provider *p);
-/** usage_read(p, answer, f): fills usage_percent and retry_after_s. */
+/** scope_read(rd, at, is_app_wide): the member "scope": "app" or "account". */
+enum err_code scope_read(const struct reader *rd, const struct at *at, int *is_app_wide);
+/** usage_read(p, answer, f): fills usage_percent and app_usage_percent, retry_after_s and app_wait_s. */
 void usage_read(const struct provider *p, const struct http_answer *answer, struct finding *f);
 /** scrub_message(l, text, out, size): a provider's text without tokens and control characters, cut at a character. */
 void scrub_message(const struct login *l, const char *text, char *out, size_t size);

@@ -53,6 +53,11 @@ static enum err_code read_reason(const struct reader *rd, const struct at *at, v
     return ERR_OK;
 }
 
+static enum err_code read_scope(const struct reader *rd, const struct at *at, void *out)
+{
+    return scope_read(rd, at, &((struct rule *)out)->is_app_wide);
+}
+
 static enum err_code read_test(const struct reader *rd, const struct at *at, void *out)
 {
     *(const struct json **)out = at->value;
@@ -168,15 +173,21 @@ static enum err_code check_rule(const struct reader *rd, const struct at *at, co
         return reader_fail(rd, at, "a refused refresh or exchange cannot be ok: say for which kinds the rule is");
     if (reason_class(rule->reason) == CLASS_DEFINITIVE && rule->status && json_count(rule->when) == 1)
         return reader_fail(rd, at, "a status alone proves nothing about a token: test the code or the body, too");
+    if (rule->is_app_wide && rule->reason != REASON_RATE_LIMITED)
+        return reader_fail(rd, at, "only rate_limited can be of the whole app");
     return check_twins(rd, at, p);
 }
 
 enum err_code rules_read(const struct reader *rd, const struct at *at, struct provider *p, const struct login *login)
 {
     static const struct member members[] = {
-        {"about", JSON_STRING, 0, reader_about}, {"name", JSON_STRING, 1, read_name},
-        {"kinds", JSON_ARRAY, 0, read_kinds},    {"when", JSON_OBJECT, 1, read_when},
-        {"reason", JSON_STRING, 1, read_reason}, {0},
+        {"about", JSON_STRING, 0, reader_about},
+        {"name", JSON_STRING, 1, read_name},
+        {"kinds", JSON_ARRAY, 0, read_kinds},
+        {"when", JSON_OBJECT, 1, read_when},
+        {"reason", JSON_STRING, 1, read_reason},
+        {"scope", JSON_STRING, 0, read_scope},
+        {0},
     };
     enum err_code code = reader_type(rd, at, JSON_ARRAY);
     for (size_t i = 0; code == ERR_OK && i < json_count(at->value); i++) {

@@ -66,13 +66,31 @@ static enum err_code read_left(const struct reader *rd, const struct at *at, voi
     return *json_string(at->value) ? ERR_OK : reader_fail(rd, at, "must not be empty");
 }
 
+enum err_code scope_read(const struct reader *rd, const struct at *at, int *is_app_wide)
+{
+    *is_app_wide = strcmp(json_string(at->value), "app") == 0;
+    return *is_app_wide || strcmp(json_string(at->value), "account") == 0
+               ? ERR_OK
+               : reader_fail(rd, at, "unknown; there are app, account");
+}
+
+static enum err_code read_scope(const struct reader *rd, const struct at *at, void *out)
+{
+    return scope_read(rd, at, &((struct usage_header *)out)->is_app_wide);
+}
+
 static enum err_code read_header(const struct reader *rd, const struct at *at, void *out)
 {
     static const struct member members[] = {
-        {"name", JSON_STRING, 1, read_name},           {"value", JSON_STRING, 1, read_value},
-        {"percent", JSON_ARRAY, 0, read_percent},      {"wait", JSON_ARRAY, 0, read_wait},
-        {"wait_unit", JSON_STRING, 0, read_wait_unit}, {"wait_from_percent", JSON_INT, 0, read_wait_from},
-        {"left", JSON_STRING, 0, read_left},           {0},
+        {"name", JSON_STRING, 1, read_name},
+        {"value", JSON_STRING, 1, read_value},
+        {"percent", JSON_ARRAY, 0, read_percent},
+        {"wait", JSON_ARRAY, 0, read_wait},
+        {"wait_unit", JSON_STRING, 0, read_wait_unit},
+        {"wait_from_percent", JSON_INT, 0, read_wait_from},
+        {"left", JSON_STRING, 0, read_left},
+        {"scope", JSON_STRING, 0, read_scope},
+        {0},
     };
     struct provider *p = out;
     struct usage_header *usage = &p->usage[p->usage_count++];
@@ -172,6 +190,16 @@ static int is_used_up(const struct usage_header *spec, const struct http_answer 
     return !left || (parse_number(left, &n) && n == 0);
 }
 
+static void put_most(int64_t *most, double value)
+{
+    if (value > (double)*most) *most = (int64_t)value;
+}
+
+static void put_percent(int *most, double percent)
+{
+    if (percent > *most) *most = (int)percent + (percent > (int)percent);
+}
+
 static void read_one(const struct usage_header *spec, const struct http_answer *answer, const char *text,
                      struct finding *f)
 {
@@ -182,16 +210,18 @@ static void read_one(const struct usage_header *spec, const struct http_answer *
         sum.wait = plain_wait(spec, answer, text);
 
     if (sum.percent > PERCENT_MAX) sum.percent = PERCENT_MAX;
-    if (sum.percent > f->usage_percent) f->usage_percent = (int)sum.percent + (sum.percent > (int)sum.percent);
+    put_percent(&f->usage_percent, sum.percent);
+    if (spec->is_app_wide) put_percent(&f->app_usage_percent, sum.percent);
     if (sum.percent >= 0 && sum.percent < (double)spec->wait_from_percent) return;
     sum.wait *= (double)spec->wait_unit_s;
     if (sum.wait > WAIT_MAX_S) sum.wait = WAIT_MAX_S;
-    if (sum.wait > (double)f->retry_after_s) f->retry_after_s = (int64_t)sum.wait;
+    put_most(&f->retry_after_s, sum.wait);
+    if (spec->is_app_wide) put_most(&f->app_wait_s, sum.wait);
 }
 
 void usage_read(const struct provider *p, const struct http_answer *answer, struct finding *f)
 {
-    f->usage_percent = -1;
+    f->usage_percent = f->app_usage_percent = -1;
     for (size_t i = 0; i < p->usage_count; i++) {
         for (int h = 0; h < answer->header_count; h++) {
             if (strcasecmp(answer->headers[h].name, p->usage[i].name) == 0)

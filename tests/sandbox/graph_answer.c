@@ -79,11 +79,11 @@ static const char *type_of(const struct call *call)
 static void write_usage(const struct world *w, const struct call *call, struct answer *out)
 {
     int is_limited = call->end == CONDITION_RATE_LIMITED || call->end == CONDITION_RATE_LIMITED_USER;
-    unsigned percent = is_limited ? 100 : w->usage_percent;
+    unsigned percent = call->end == CONDITION_RATE_LIMITED ? 100 : w->usage_percent;
     const char *account = call->token ? tokens_account_id(w->tokens, call->token) : "";
 
-    if (!percent) return;
-    answer_header(out, "X-App-Usage", "{\"call_count\":%u,\"total_time\":25,\"total_cputime\":25}", percent);
+    if (percent)
+        answer_header(out, "X-App-Usage", "{\"call_count\":%u,\"total_time\":25,\"total_cputime\":25}", percent);
     if (!is_limited) return;
     answer_header(out, "X-Business-Use-Case-Usage",
                   "{\"%.64s\":[{\"type\":\"instagram\",\"call_count\":100,\"total_cputime\":25,\"total_time\":25,"

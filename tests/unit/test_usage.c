@@ -73,6 +73,51 @@ static void highest_of_several_headers_counts(void **state)
     finding_fini(&f);
 }
 
+/* Whom a limit is about: one account, or all. */
+static void only_what_is_said_of_the_app_stops_all_accounts(void **state)
+{
+    static const char app[] = "{\"call_count\":93}",
+                      business[] = "{\"1\":[{\"call_count\":100,\"estimated_time_to_regain_access\":5}]}";
+    static const struct {
+        int status;
+        const char *body, *name, *value;
+        int app_percent;
+        int64_t app_wait_s, wait_s;
+    } cases[] = {
+        {200, "{\"user_id\":\"1\"}", "X-App-Usage", app, 93, 0, 0},
+        {200, "{\"user_id\":\"1\"}", "X-Business-Use-Case-Usage", business, -1, 0, 300},
+        {200, "{\"user_id\":\"1\"}", "Retry-After", "30", -1, 0, 30},
+        {403, CODE(4), "X-Other", "", -1, 60, 0},
+        {403, CODE(4), "Retry-After", "30", -1, 30, 30},
+        {403, CODE(4), "X-Business-Use-Case-Usage", business, -1, 300, 300},
+        {400, CODE(17), "Retry-After", "30", -1, 0, 30},
+        {400, CODE(17), "X-Business-Use-Case-Usage", business, -1, 0, 300},
+        {400, CODE(2), "Retry-After", "30", -1, 0, 30},
+        {400, CODE(190), "Retry-After", "30", -1, 0, 30},
+        {429, "{}", "Retry-After", "30", -1, 30, 30},
+        {429, "", "X-Other", "", -1, 0, 0},
+        {503, "<html>", "Retry-After", "30", -1, 30, 30},
+        {500, "<html>", "Retry-After", "30", -1, 0, 30},
+        {429, "{}", "X-Business-Use-Case-Usage", business, -1, 0, 300},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct http_answer answer = fixture_answer(cases[i].status, cases[i].body);
+        struct finding f;
+
+        answer.headers[answer.header_count++] = (struct http_header){cases[i].name, cases[i].value};
+        login_classify(graph_login(0), REQUEST_VALIDATE, &answer, &f);
+        if (f.app_usage_percent != cases[i].app_percent || f.app_wait_s != cases[i].app_wait_s ||
+            f.retry_after_s != cases[i].wait_s)
+            fail_msg("%d %s with %s: %s\n  got %d %%, %lld s for the app, %lld s; expected %d %%, %lld s, %lld s",
+                     cases[i].status, cases[i].body, cases[i].name, cases[i].value, f.app_usage_percent,
+                     (long long)f.app_wait_s, (long long)f.retry_after_s, cases[i].app_percent,
+                     (long long)cases[i].app_wait_s, (long long)cases[i].wait_s);
+        finding_fini(&f);
+    }
+}
+
 static void reset_time_is_measured_by_the_answers_clock(void **state)
 {
     (void)state;
@@ -93,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usage_headers_are_read),
         cmocka_unit_test(highest_of_several_headers_counts),
+        cmocka_unit_test(only_what_is_said_of_the_app_stops_all_accounts),
         cmocka_unit_test(reset_time_is_measured_by_the_answers_clock),
     };
     return cmocka_run_group_tests(tests, load_shipped, free_shipped);
