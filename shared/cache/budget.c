@@ -59,16 +59,24 @@ struct budget_decision budget_take(struct cache *cache, const char *host, const 
     }
 }
 
-void budget_report(struct cache *cache, const char *host, const struct budget_event *event)
+unsigned budget_report(struct cache *cache, const char *host, const struct budget_event *event)
 {
     struct cache_budget *slot = slot_of(cache, host);
     struct budget_state s, next;
+    unsigned news = 0;
 
-    for (int word = 0; word < BUDGET_WORDS; word++)
+    for (int word = 0; word < BUDGET_WORDS; word++) {
+        struct budget_state one;
+
         do {
             s = load(slot);
             budget_rule_apply(&s, event, clock_mono_ns(), &next);
         } while (!put(slot, (enum budget_word)word, &s, &next));
+        one = s;
+        one.word[word] = next.word[word];
+        news |= budget_rule_news(&s, &one);
+    }
+    return news;
 }
 
 void budget_look(const struct cache *cache, const char *host, struct budget_view *view)

@@ -12,7 +12,9 @@
  *  blocks. More hosts than CACHE_BUDGETS share slots, which makes them slower, never faster. */
 struct budget_decision budget_take(struct cache *cache, const char *host, const struct budget_limits *limits,
                                    enum budget_kind kind);
-void budget_report(struct cache *cache, const char *host, const struct budget_event *event);
+/** budget_report(cache, host, event): what a call taught. Returns the news of it (enum budget_news) for the operator; of all processes,
+ *  the one that made the change has it. */
+unsigned budget_report(struct cache *cache, const char *host, const struct budget_event *event);
 /** budget_look(cache, host, view): for statistics; changes nothing. */
 void budget_look(const struct cache *cache, const char *host, struct budget_view *view);
 

@@ -4,9 +4,13 @@
 #define NS_PER_S       INT64_C(1000000000)
 #define NS_PER_PERCENT (72 * NS_PER_S)
 #define AHEAD_MAX_NS   (60 * NS_PER_S) /* no bucket is ever so far ahead: the slowest is 10 s */
-enum { PROBE_LOOK_MS = 500, PERCENT_BITS = 8 /* the number + 1; above it ms */ };
+enum {
+    PROBE_LOOK_MS = 500,
+    PERCENT_BITS = 8 /* the number + 1, and USAGE_STOPPED; above it ms */,
+    USAGE_STOPPED = 128
+};
 
-static const char *const why_words[] = {"go", "rate", "usage", "blocked", "breaker"};
+static const char *const why_words[] = {"go", "rate", "usage", "blocked", "breaker", "probe"};
 static const char *const breaker_words[] = {"closed", "open", "half_open"};
 
 const char *budget_why_word(enum budget_why why)
@@ -41,13 +45,18 @@ static int64_t ahead(uint64_t until_ns, int64_t now_ns, int64_t max_ns)
     return (int64_t)(until_ns - (uint64_t)now_ns);
 }
 
-/* ---- usage: percent + 1, and when it was told. What an hour's window really forgets cannot be known: it may be nothing for
+/* ---- usage: percent + 1, whether it has stopped checks and that is not over, and when it was told. What an hour's window really forgets cannot be known: it may be nothing for
  * most of the hour. So it sinks at half the even pace, and a check that goes for it alone is a question: the next one waits until
  * it was answered, or for another percent. */
 
+static int64_t usage_percent(uint64_t word)
+{
+    return (int64_t)(word & (USAGE_STOPPED - 1U)) - 1;
+}
+
 static int usage_now(uint64_t word, int64_t now_ns, int64_t *age_ns)
 {
-    int64_t percent = (int64_t)(word & ((1U << PERCENT_BITS) - 1)) - 1;
+    int64_t percent = usage_percent(word);
     uint64_t at_ms = word >> PERCENT_BITS;
 
     *age_ns = now_ns - (int64_t)min64((int64_t)at_ms, INT64_MAX / NS_PER_MS) * NS_PER_MS;
@@ -64,10 +73,23 @@ static uint64_t usage_asked(uint64_t word, int64_t now_ns)
 {
     int64_t age_ns;
     int percent = usage_now(word, now_ns, &age_ns);
-    int64_t told = (int64_t)(word & ((1U << PERCENT_BITS) - 1)) - 1;
+    int64_t told = usage_percent(word);
 
     if (percent < 0 || told < BUDGET_STOP_PERCENT || age_ns < NS_PER_PERCENT) return word;
-    return usage_make((int)told, now_ns - age_ns + NS_PER_PERCENT);
+    return usage_make((int)told, now_ns - age_ns + NS_PER_PERCENT) | (word & USAGE_STOPPED);
+}
+
+static uint64_t usage_told(uint64_t word, const struct budget_event *event, int64_t now_ns)
+{
+    uint64_t stopped = word & USAGE_STOPPED;
+    int64_t age_ns;
+    int percent;
+
+    if (event->usage_percent >= 0) word = usage_make(event->usage_percent, now_ns);
+    percent = usage_now(word, now_ns, &age_ns);
+    if (percent >= BUDGET_STOP_PERCENT) stopped = USAGE_STOPPED;
+    if (percent < BUDGET_SLOW_PERCENT && event->outcome == BUDGET_ANSWERED) stopped = 0;
+    return (word & ~(uint64_t)USAGE_STOPPED) | stopped;
 }
 
 static int64_t usage_wait(uint64_t word, enum budget_kind kind, int64_t now_ns)
@@ -166,7 +188,7 @@ struct budget_decision budget_rule_take(const struct budget_state *s, const stru
     *next = *s;
     if (blocked_ns) return wait_ns(BUDGET_BLOCKED, blocked_ns);
     if (breaker.left_ns && breaker.is == BUDGET_BREAKER_HALF_OPEN) /* the probe is soon back */
-        return wait_ns(BUDGET_OPEN, min64(breaker.left_ns, PROBE_LOOK_MS * NS_PER_MS));
+        return wait_ns(BUDGET_PROBED, min64(breaker.left_ns, PROBE_LOOK_MS * NS_PER_MS));
     if (breaker.left_ns) return wait_ns(BUDGET_OPEN, breaker.left_ns);
     if (used_ns) return wait_ns(BUDGET_TOO_MUCH_USED, used_ns);
     if (bucket_of(limits, kind, usage_now(s->word[BUDGET_USAGE], now_ns, &age_ns), &bucket)) {
@@ -185,17 +207,40 @@ struct budget_decision budget_rule_take(const struct budget_state *s, const stru
     return (struct budget_decision){BUDGET_GO, 0};
 }
 
+/* A block that is over stays in its word until an answer shows that it is: then there is something to tell. */
+static uint64_t block_told(uint64_t word, const struct budget_event *event, int64_t now_ns)
+{
+    int64_t block_ns = min64(event->block_ms, BUDGET_BLOCK_MAX_MS) * NS_PER_MS;
+    int64_t left_ns = ahead(word, now_ns, BUDGET_BLOCK_MAX_MS * NS_PER_MS);
+
+    if (block_ns > left_ns) return (uint64_t)(now_ns + block_ns);
+    return left_ns || event->outcome != BUDGET_ANSWERED ? word : 0;
+}
+
 void budget_rule_apply(const struct budget_state *s, const struct budget_event *event, int64_t now_ns,
                        struct budget_state *next)
 {
-    int64_t block_ns = min64(event->block_ms, BUDGET_BLOCK_MAX_MS) * NS_PER_MS;
-
     *next = *s;
-    if (event->usage_percent >= 0) next->word[BUDGET_USAGE] = usage_make(event->usage_percent, now_ns);
-    if (block_ns > ahead(s->word[BUDGET_BLOCKED_UNTIL], now_ns, BUDGET_BLOCK_MAX_MS * NS_PER_MS))
-        next->word[BUDGET_BLOCKED_UNTIL] = (uint64_t)(now_ns + block_ns);
+    next->word[BUDGET_USAGE] = usage_told(s->word[BUDGET_USAGE], event, now_ns);
+    next->word[BUDGET_BLOCKED_UNTIL] = block_told(s->word[BUDGET_BLOCKED_UNTIL], event, now_ns);
     if (event->outcome == BUDGET_ANSWERED) next->word[BUDGET_BREAKER] = 0;
     if (event->outcome == BUDGET_FAILED) next->word[BUDGET_BREAKER] = breaker_failed(s->word[BUDGET_BREAKER], now_ns);
+}
+
+static int is_stopped(const struct budget_state *s)
+{
+    return (s->word[BUDGET_USAGE] & USAGE_STOPPED) || s->word[BUDGET_BLOCKED_UNTIL];
+}
+
+unsigned budget_rule_news(const struct budget_state *before, const struct budget_state *after)
+{
+    unsigned was = before->word[BUDGET_BREAKER] & 3U, is = after->word[BUDGET_BREAKER] & 3U, news = 0;
+
+    if (was == BUDGET_BREAKER_CLOSED && is == BUDGET_BREAKER_OPEN) news |= BUDGET_NEWS_OPENED;
+    if (was != BUDGET_BREAKER_CLOSED && is == BUDGET_BREAKER_CLOSED) news |= BUDGET_NEWS_CLOSED;
+    if (!is_stopped(before) && is_stopped(after)) news |= BUDGET_NEWS_STOPPED;
+    if (is_stopped(before) && !is_stopped(after)) news |= BUDGET_NEWS_FREE;
+    return news;
 }
 
 void budget_rule_view(const struct budget_state *s, int64_t now_ns, struct budget_view *view)

@@ -38,8 +38,15 @@ struct budget_limits {
     int64_t probe_ms;         /* longer than a call can take; at most BUDGET_PROBE_MAX_MS */
 };
 enum budget_kind { BUDGET_CHECK, BUDGET_REFRESH };
-enum budget_why { BUDGET_GO, BUDGET_RATE, BUDGET_TOO_MUCH_USED, BUDGET_BLOCKED, BUDGET_OPEN };
-const char *budget_why_word(enum budget_why why); /* "go", "rate", "usage", "blocked", "breaker" */
+enum budget_why {
+    BUDGET_GO,
+    BUDGET_RATE,
+    BUDGET_TOO_MUCH_USED,
+    BUDGET_BLOCKED,
+    BUDGET_OPEN,
+    BUDGET_PROBED /* half-open: a probe is under way */
+};
+const char *budget_why_word(enum budget_why why); /* "go", "rate", "usage", "blocked", "breaker", "probe" */
 
 /** wait_ms: 0 exactly when why is BUDGET_GO; else when it is worth to ask again (no promise). */
 struct budget_decision {
@@ -64,6 +71,16 @@ struct budget_event {
 /** budget_rule_apply(s, event, now_ns, next): each word of *next follows from the same word of *s alone. */
 void budget_rule_apply(const struct budget_state *s, const struct budget_event *event, int64_t now_ns,
                        struct budget_state *next);
+
+/** budget_rule_news(before, after): what the operator wants to hear of a change that budget_rule_apply made, bits. A stop is told when
+ *  it begins, and its end once an answer shows it: usage under BUDGET_SLOW_PERCENT, a call after the block. */
+enum budget_news {
+    BUDGET_NEWS_OPENED = 1, /* the breaker, from closed */
+    BUDGET_NEWS_CLOSED = 2,
+    BUDGET_NEWS_STOPPED = 4, /* usage or a block */
+    BUDGET_NEWS_FREE = 8
+};
+unsigned budget_rule_news(const struct budget_state *before, const struct budget_state *after);
 
 /** For people. */
 struct budget_view {

@@ -87,7 +87,7 @@ static void the_last_call_and_the_probe_go_to_one_whoever_steps_in(void **state)
     assert_int_equal(why(cache, &one_a_second, BUDGET_REFRESH), BUDGET_RATE);
     atomic_store(&find_slot(cache, host)->word[BUDGET_BREAKER], UINT64_C(1) << 16 | BUDGET_BREAKER_OPEN);
     step_in(other_checks, 0);
-    assert_int_equal(why(cache, &any, BUDGET_CHECK), BUDGET_OPEN);
+    assert_int_equal(why(cache, &any, BUDGET_CHECK), BUDGET_PROBED);
     cache_close(cache);
     cache_close(other);
 }
@@ -285,7 +285,7 @@ static void a_probe_whose_process_was_killed_is_replaced_in_time(void **state)
     while (why(cache, &limits, BUDGET_CHECK) != BUDGET_GO)
         fixture_sleep_us(1000);
     assert_in_range(clock_mono_ms() - start_ms, PROBE_MS, PROBE_MS + 10000);
-    assert_int_equal(why(cache, &limits, BUDGET_CHECK), BUDGET_OPEN);
+    assert_int_equal(why(cache, &limits, BUDGET_CHECK), BUDGET_PROBED);
     budget_report(cache, host, &answered);
     assert_int_equal(why(cache, &limits, BUDGET_CHECK), BUDGET_GO);
     cache_close(cache);

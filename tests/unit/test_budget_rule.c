@@ -283,10 +283,10 @@ static void one_probe_goes_and_its_answer_closes(void **state)
     assert_waits(0, BUDGET_CHECK, BUDGET_OPEN, 1);
     now_ns += 1 * MS;
     assert_go(0, BUDGET_CHECK);
-    assert_waits(0, BUDGET_CHECK, BUDGET_OPEN, 500);
-    assert_waits(0, BUDGET_REFRESH, BUDGET_OPEN, 500);
+    assert_waits(0, BUDGET_CHECK, BUDGET_PROBED, 500);
+    assert_waits(0, BUDGET_REFRESH, BUDGET_PROBED, 500);
     now_ns += 14900 * MS;
-    assert_waits(0, BUDGET_CHECK, BUDGET_OPEN, 100);
+    assert_waits(0, BUDGET_CHECK, BUDGET_PROBED, 100);
     tell(BUDGET_ANSWERED, -1, 0);
     assert_int_equal(go_count(0, BUDGET_CHECK), 100000);
     fail_times(5);
@@ -317,7 +317,7 @@ static void a_probe_that_never_comes_back_is_replaced(void **state)
     for (int i = 0; i < 5; i++) {
         assert_go(0, BUDGET_CHECK);
         now_ns += PROBE_MS * MS - 1;
-        assert_waits(0, BUDGET_CHECK, BUDGET_OPEN, 1);
+        assert_waits(0, BUDGET_CHECK, BUDGET_PROBED, 1);
         now_ns += 1;
     }
 }
@@ -341,9 +341,73 @@ static void a_probe_has_to_keep_to_rate_usage_and_blocks(void **state)
     tell(BUDGET_NO_CALL, 95, 0);
     assert_int_equal(take(10, BUDGET_CHECK).why, BUDGET_TOO_MUCH_USED);
     assert_go(10, BUDGET_REFRESH); /* the one probe */
-    assert_int_equal(take(10, BUDGET_REFRESH).why, BUDGET_OPEN);
+    assert_int_equal(take(10, BUDGET_REFRESH).why, BUDGET_PROBED);
     tell(BUDGET_NO_CALL, 0, 1000);
     assert_int_equal(take(10, BUDGET_REFRESH).why, BUDGET_BLOCKED);
+}
+
+/* ---- what the operator hears */
+
+static unsigned news_of(enum budget_outcome outcome, int usage_percent, int64_t block_ms)
+{
+    struct budget_state before = state_now;
+
+    tell(outcome, usage_percent, block_ms);
+    return budget_rule_news(&before, &state_now);
+}
+
+static void assert_news(unsigned got, unsigned expected, const char *what)
+{
+    if (got != expected) fail_msg("%s: news %u, expected %u", what, got, expected);
+}
+
+static void a_breaker_is_told_once_however_long_the_outage_is(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        assert_news(news_of(BUDGET_FAILED, -1, 0), 0, "a failure");
+    assert_news(news_of(BUDGET_FAILED, -1, 0), BUDGET_NEWS_OPENED, "the fifth");
+    for (int i = 0; i < 20; i++) {
+        assert_news(news_of(BUDGET_FAILED, -1, 0), 0, "one more");
+        now_ns += 60 * S;
+        assert_go(0, BUDGET_CHECK);
+        assert_news(news_of(BUDGET_FAILED, -1, 0), 0, "a probe");
+    }
+    now_ns += 60 * S;
+    assert_go(0, BUDGET_CHECK);
+    assert_news(news_of(BUDGET_ANSWERED, -1, 0), BUDGET_NEWS_CLOSED, "an answer");
+    assert_news(news_of(BUDGET_ANSWERED, -1, 0), 0, "another one");
+}
+
+static void a_stop_is_told_when_it_begins_and_when_an_answer_shows_its_end(void **state)
+{
+    (void)state;
+    assert_news(news_of(BUDGET_ANSWERED, 89, 0), 0, "89 %");
+    assert_news(news_of(BUDGET_ANSWERED, 90, 0), BUDGET_NEWS_STOPPED, "90 %");
+    assert_news(news_of(BUDGET_ANSWERED, 100, 30000), 0, "a block, too");
+    assert_news(news_of(BUDGET_ANSWERED, 88, 0), 0, "88 %");
+    now_ns += 30 * S;
+    assert_news(news_of(BUDGET_NO_CALL, -1, 0), 0, "no call");
+    assert_news(news_of(BUDGET_ANSWERED, 92, 0), 0, "92 %");
+    assert_news(news_of(BUDGET_ANSWERED, 74, 0), BUDGET_NEWS_FREE, "74 %");
+    assert_news(news_of(BUDGET_ANSWERED, -1, 1000), BUDGET_NEWS_STOPPED, "a block");
+    assert_news(news_of(BUDGET_ANSWERED, -1, 0), 0, "an answer to a call from before");
+    now_ns += 1 * S;
+    assert_news(news_of(BUDGET_ANSWERED, -1, 2000), 0, "blocked on");
+    now_ns += 2 * S;
+    assert_news(news_of(BUDGET_FAILED, -1, 0), 0, "a failure");
+    assert_news(news_of(BUDGET_ANSWERED, -1, 0), BUDGET_NEWS_FREE, "an answer");
+}
+
+static void after_a_stop_that_nobody_told_the_end_of_time_and_an_answer_end_it(void **state)
+{
+    (void)state;
+    assert_news(news_of(BUDGET_ANSWERED, 100, 0), BUDGET_NEWS_STOPPED, "100 %");
+    now_ns += 11 * 72 * S;
+    assert_go(0, BUDGET_CHECK); /* a question: the stop is still told as one */
+    assert_news(news_of(BUDGET_ANSWERED, -1, 0), 0, "an answer at 88 %");
+    now_ns += 40 * 72 * S;
+    assert_news(news_of(BUDGET_ANSWERED, -1, 0), BUDGET_NEWS_FREE, "an answer at 48 %");
 }
 
 /* ---- states that cannot be */
@@ -414,6 +478,9 @@ int main(void)
         RULE_TEST(a_probe_that_never_comes_back_is_replaced),
         RULE_TEST(what_was_under_way_when_it_opened_neither_prolongs_nor_keeps_it_open),
         RULE_TEST(a_probe_has_to_keep_to_rate_usage_and_blocks),
+        RULE_TEST(a_breaker_is_told_once_however_long_the_outage_is),
+        RULE_TEST(a_stop_is_told_when_it_begins_and_when_an_answer_shows_its_end),
+        RULE_TEST(after_a_stop_that_nobody_told_the_end_of_time_and_an_answer_end_it),
         RULE_TEST(random_states_are_survived_and_never_stop_all_for_longer_than_a_day),
         RULE_TEST(each_word_follows_from_itself_alone),
     };
