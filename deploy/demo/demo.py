@@ -30,7 +30,7 @@ def date(days):
 
 # Condition at the provider and what the document holds besides, by account number.
 SPECIAL = {4: ("expiring", {"expiresAt": date(2)}), 7: ("revoked", {}), 12: ("password_changed", {}), 13: ("checkpoint", {}),
-           15: ("wrong_permissions", {}), 18: ("expired", {}), 20: ("rate_limited", {}), 22: ("500", {})}
+           15: ("wrong_permissions", {}), 18: ("expired", {}), 20: ("rate_limited_user", {}), 22: ("500", {})}
 
 
 def document(number):

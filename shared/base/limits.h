@@ -29,9 +29,11 @@ enum {
     LIMIT_WORKSPACE_ACCOUNTS = 2000,       /* accounts loaded for one request */
     LIMIT_IMPORT_LINE_BYTES = 1 << 20,
     LIMIT_SHUT_AGAIN_MS =
-        86400000,                 /* an envelope that no key opens is not tried again with the same keys for so long */
-    LIMIT_CLOCK_SKEW_MS = 600000, /* how far the clocks of two hosts may be apart */
-    LIMIT_SPOOL_SLOTS = 1024,     /* refreshes whose answers may wait for the store on one host */
+        86400000,                  /* an envelope that no key opens is not tried again with the same keys for so long */
+    LIMIT_CLOCK_SKEW_MS = 600000,  /* how far the clocks of two hosts may be apart */
+    LIMIT_SPOOL_SLOTS = 1024,      /* refreshes whose answers may wait for the store on one host */
+    LIMIT_BUDGET_WAIT_MS = 300000, /* how long an account of a sweep waits for the provider's budget */
+    LIMIT_RETRY_AFTER_MS = 604800000, /* a provider may put off one account for so long */
     LIMIT_WORKERS = 256,
     LIMIT_SLICE_ACCOUNTS = 5000, /* that one monitor takes at a time */
     LIMIT_PAGE_ACCOUNTS = 256,   /* read at a time in a sweep */

@@ -43,7 +43,7 @@ void job_at_provider(struct job *job)
     move(job, JOB_AT_PROVIDER);
 }
 
-static void release_flight(struct job *job)
+void job_release(struct job *job)
 {
     if (job->holds_flight) flight_release(job->v->parts.cache, job->key);
     job->holds_flight = 0;
@@ -61,7 +61,7 @@ static void forget_answers(struct job *job)
 void job_free(struct job *job)
 {
     move(job, JOB_NOWHERE);
-    release_flight(job);
+    job_release(job);
     intake_fini(&job->intake);
     forget_answers(job);
     job_refresh_free(job);
@@ -108,7 +108,7 @@ void job_finish(struct job *job)
 {
     struct validate_result *r = &job->result;
 
-    release_flight(job);
+    job_release(job);
     r->account = &job->account;
     r->token_format = job->intake.token_format;
     r->has_token = job->intake.has_token;
@@ -240,6 +240,6 @@ void job_start(struct job *job)
     else if (!job->provider)
         job_decide_unasked(job, REASON_BAD_RESPONSE, "no_provider");
     /* Once more after the claim: whoever had the flight may have answered in between. */
-    else if (claim_flight(job) && !answer_from_cache(job))
+    else if (!job_is_put_off(job) && claim_flight(job) && !answer_from_cache(job))
         go_on(job);
 }

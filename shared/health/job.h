@@ -2,12 +2,14 @@
  * validator: ready (its next step runs in the next round), asleep (until a time), at the provider (a call is under
  * way) or done (the callback is due). The steps, each in its file:
  *   job.c          start: cache and single flight
+ *   job_budget.c   whether a call may be made, and what it taught
  *   job_ask.c      opening the token, the question to the provider, retries, which stored form counts, what it means
  *   job_refresh.c  the refresh of a token that the provider accepts
  *   job_end.c      verdict → store → cache → event */
 #ifndef TH_JOB_H
 #define TH_JOB_H
 #include "base/http.h"
+#include "cache/budget.h"
 #include "health/intake.h"
 #include "health/key_trust.h"
 #include "health/refresh_store.h"
@@ -83,6 +85,7 @@ struct job {
     struct intake intake;
     struct verdict_of_form asked;                     /* about which the provider is being asked, or was */
     struct verdict_of_form best;                      /* the better of those asked before; form NULL: none */
+    int64_t budget_mono_ms;                           /* waiting for the budget: since when, 0: not */
     int retries, restarted, has_answer, is_unsettled; /* unsettled: a form got no answer that decides */
     int64_t provider_now_ms;                          /* the time when it last answered, by its own clock */
     struct refresh_run refresh;
@@ -104,8 +107,17 @@ enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *do
 enum err_code job_request(struct job *job, enum request_kind kind, const struct secret *refresh_token,
                           struct http_request *req, struct err *err);
 enum err_code job_send(struct job *job, const struct http_request *req, http_done_fn *done, struct err *err);
-/** job_heard(job, answer): take the provider's time from an answer. */
-void job_heard(struct job *job, const struct http_answer *answer);
+/** job_budget(job, kind, again, why): may the login of job->asked be called now? JOB_MAY: make the call, and tell its end to
+ *  job_heard (or nothing, if it was not made). JOB_WAITS: the job sleeps, and ${again} asks anew; its flight is others' meanwhile.
+ *  JOB_MAY_NOT: nor soon; *why says why. */
+enum job_may { JOB_MAY, JOB_WAITS, JOB_MAY_NOT };
+enum job_may job_budget(struct job *job, enum budget_kind kind, job_step_fn *again, enum budget_why *why);
+/** job_take_time(job, answer): the provider's time. job_heard(job, answer, finding): that, and for the budget what the answer says of the
+ *  whole app; tells the operator when calls stop and when they go again. */
+void job_take_time(struct job *job, const struct http_answer *answer);
+void job_heard(struct job *job, const struct http_answer *answer, const struct finding *finding);
+/** job_release(job): others may ask about the account. */
+void job_release(struct job *job);
 /** job_reload(job): reads the account again and forgets what was made of the old reading; 0 if it cannot be read. */
 int job_reload(struct job *job);
 /** job_describe(job): what the account that was read holds: verdict, token forms, prints. */
@@ -145,6 +157,8 @@ void job_alarm(struct job *job, enum reason reason, const char *why);
 int job_may_seal(struct job *job);
 /** job_decide_unasked(job, reason, rule): without any answer of the provider. */
 void job_decide_unasked(struct job *job, enum reason reason, const char *rule);
+/** job_is_put_off(job): the provider wants the account not to be asked yet: the job ends without a call; 0: it may go on. */
+int job_is_put_off(struct job *job);
 /** job_decide(job, obs): what was learnt becomes the verdict: written, cached, told. Ends the job, or starts it again when the
  *  application wrote meanwhile. */
 void job_decide(struct job *job, const struct observation *obs);

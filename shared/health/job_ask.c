@@ -64,9 +64,16 @@ enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *do
     return rc;
 }
 
-void job_heard(struct job *job, const struct http_answer *answer)
+int job_is_put_off(struct job *job)
 {
-    job->provider_now_ms = answer->date_ms ? answer->date_ms : clock_now_ms();
+    const struct moment now = moment_now();
+    struct observation obs;
+
+    observe(job, REASON_RATE_LIMITED, "retry_at", &obs);
+    obs.retry_after_ms = verdict_put_off_ms(&job->before, job->intake.print, &now);
+    if (!obs.retry_after_ms) return 0;
+    job_decide(job, &obs);
+    return 1;
 }
 
 /* ---- what the answers mean ---- */
@@ -83,6 +90,7 @@ void job_conclude(struct job *job)
     struct observation obs;
 
     observe(job, f->reason, f->rule, &obs);
+    if (f->reason == REASON_RATE_LIMITED && !f->app_wait_s) obs.retry_after_ms = f->retry_after_s * 1000;
     /* The good token may be the one that our keys do not open: that is not the user's to mend. */
     if (class == CLASS_DEFINITIVE && is_shut(&job->intake)) observe(job, REASON_UNDECRYPTABLE, "stored", &obs);
     if (class == CLASS_DEFINITIVE && obs.reason == f->reason) job_conclude_refused(job, &obs);
@@ -182,8 +190,8 @@ static void answered(void *arg, const struct http_answer *answer)
         job_then(job, job_end_late);
         return;
     }
-    job_heard(job, answer);
     login_classify(job->asked.login, REQUEST_VALIDATE, answer, f);
+    job_heard(job, answer, f);
     check_identity(job, f);
     job->has_answer = 1;
     job->asked.form->is_dead = job_is_dead(f->reason);
@@ -203,13 +211,35 @@ static void answered(void *arg, const struct http_answer *answer)
 
 /* ---- the question ---- */
 
+/* What the provider itself said of this form before says more. */
+static void unasked(struct job *job, enum budget_why why)
+{
+    struct finding *f = &job->asked.finding;
+
+    if (f->reason == REASON_NONE) {
+        f->reason = why == BUDGET_OPEN || why == BUDGET_PROBED ? REASON_TRANSIENT : REASON_RATE_LIMITED;
+        snprintf(f->rule, sizeof f->rule, "budget_%s", budget_why_word(why));
+    }
+    settle_for_less(job);
+}
+
 static void ask(struct job *job)
 {
     struct err err = {0};
+    enum budget_why why;
     enum err_code rc;
 
     if (job_left_ms(job) <= 0) {
         job_end_late(job);
+        return;
+    }
+    switch (job_budget(job, BUDGET_CHECK, ask, &why)) {
+    case JOB_MAY:
+        break;
+    case JOB_WAITS:
+        return;
+    case JOB_MAY_NOT:
+        unasked(job, why);
         return;
     }
     rc = job_call(job, REQUEST_VALIDATE, answered, &err);

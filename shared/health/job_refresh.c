@@ -1,4 +1,4 @@
-/* The refresh of a token: may it be, and its beginning. The order keeps a single-use refresh token through a death at any point:
+/* The refresh of a token: may it be, and its beginning. The budget comes first: who waits for it holds nothing. Then the order keeps a single-use refresh token through a death at any point:
  *   1. room in the spool, with the intent, on disk: or no call;
  *   2. the lease, in the store, guarded by the tokens as they were read: of all hosts one gets it;
  *   3. the call;
@@ -83,6 +83,36 @@ static int open_token(struct job *job)
 
 static int introspect(struct job *job);
 static int begin(struct job *job);
+static int go(struct job *job);
+
+/* After a wait: what was true then may not be now. */
+static void go_again(struct job *job)
+{
+    struct refresh_run *run = &job->refresh;
+    struct refresh_decision d;
+
+    put_question(job);
+    d = refresh_decide(&run->question);
+    run->why = job->v->hurry ? "stopping" : d.step == REFRESH_GO ? NULL : d.why;
+    if (run->why || !go(job)) job_conclude(job);
+}
+
+static int go(struct job *job)
+{
+    enum budget_why why;
+
+    switch (job_budget(job, BUDGET_REFRESH, go_again, &why)) {
+    case JOB_MAY:
+        return begin(job);
+    case JOB_WAITS:
+        return 1;
+    case JOB_MAY_NOT:
+        break;
+    }
+    job->refresh.why = "budget";
+    job->refresh.is_put_off = 1;
+    return 0;
+}
 
 int job_refresh(struct job *job)
 {
@@ -107,7 +137,7 @@ int job_refresh(struct job *job)
     }
     if (d.step == REFRESH_WAIT) run->why = d.why;
     if (d.step == REFRESH_INTROSPECT) return introspect(job);
-    return d.step == REFRESH_GO && begin(job);
+    return d.step == REFRESH_GO && go(job);
 }
 
 void job_conclude_refused(struct job *job, struct observation *obs)
@@ -152,14 +182,19 @@ static void introspected(void *arg, const struct http_answer *answer)
     struct finding f = {0};
 
     login_classify(job->asked.login, REQUEST_INTROSPECT, answer, &f);
+    job_heard(job, answer, &f);
     if (f.reason == REASON_OK) job->refresh.tokens.expires_at_ms = f.expires_at_s * 1000;
     finding_fini(&f);
     job_then(job, learn);
 }
 
+/* It has a day's time: it does not wait for the budget. */
 static int introspect(struct job *job)
 {
-    return job_call(job, REQUEST_INTROSPECT, introspected, NULL) == ERR_OK;
+    enum budget_why why;
+
+    return job_budget(job, BUDGET_CHECK, NULL, &why) == JOB_MAY &&
+           job_call(job, REQUEST_INTROSPECT, introspected, NULL) == ERR_OK;
 }
 
 /* ---- the beginning */

@@ -178,7 +178,7 @@ static void answered(void *arg, const struct http_answer *answer)
 
     fault_point(FAULT_answered);
     job->v->refreshing--;
-    job_heard(job, answer);
+    job_take_time(job, answer);
     login_classify(job->asked.login, REQUEST_REFRESH, answer, &f);
     end = refresh_judge(&f);
     if (end == REFRESH_DONE) {
@@ -192,6 +192,7 @@ static void answered(void *arg, const struct http_answer *answer)
     } else {
         fail(job, end, f.reason, f.rule, f.message);
     }
+    job_heard(job, answer, &f);
     finding_fini(&f);
 }
 

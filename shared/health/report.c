@@ -126,6 +126,7 @@ struct json *report_health_json(const struct account_report *r)
         json_set(attempt, "reason", json_new_string(reason_word(v->attempt_reason)));
         json_set(attempt, "action", json_new_string(action_word(reason_action(v->attempt_reason))));
         json_set(attempt, "at", json_new_date(v->attempted_at_ms));
+        if (v->retry_at_ms) json_set(attempt, "retryAt", json_new_date(v->retry_at_ms));
         json_set(health, "lastAttempt", attempt);
     }
     return health;

@@ -15,6 +15,7 @@ static struct json *validator_json(struct service *s)
     cache_usage(cache, &used, &total);
     json_set(j, "validations", count_json(cache, COUNT_validations));
     json_set(j, "providerCalls", count_json(cache, COUNT_provider_calls));
+    json_set(j, "budgetRefusals", count_json(cache, COUNT_budget_refusals));
     json_set(j, "definitive", count_json(cache, COUNT_provider_definitive));
     json_set(j, "inconclusive", count_json(cache, COUNT_provider_inconclusive));
     json_set(j, "cacheHits", count_json(cache, COUNT_cache_hits));

@@ -33,6 +33,9 @@ struct validate_options {
     int learn;        /* and ask for an expiry that is not known, or refresh it away, at most once a day */
     int max_retries;  /* of inconclusive calls */
     int64_t retry_delay_ms;
+    int64_t
+        budget_wait_ms; /* how long a call may wait for the provider's budget; then, and with 0 at once, the account ends as
+                               rate_limited or transient without it */
     /* 0: none. Then nothing more is begun: no call, no wait, no try again; a question under way is cut off, and what cannot be
      * concluded without ends with what was known before (is_late). A refresh is never cut off: it is begun only while a whole
      * [provider] timeout is left. */

@@ -110,6 +110,7 @@ static void note_attempt(struct verdict *v, const struct observation *obs, const
 {
     v->attempt_reason = obs->reason;
     v->attempted_at_ms = now->at_ms;
+    v->retry_at_ms = obs->retry_after_ms > 0 ? now->at_ms + obs->retry_after_ms : 0;
     put_text(v->attempt_rule, sizeof v->attempt_rule, obs->rule);
     if (v->state == STATE_UNKNOWN) v->action = reason_action(obs->reason);
 }
@@ -123,7 +124,7 @@ static void settle(struct verdict *v, const struct observation *obs, const struc
     v->checked_at_ms = now->at_ms;
     v->attempt_reason = REASON_NONE;
     v->attempt_rule[0] = '\0';
-    v->attempted_at_ms = 0;
+    v->attempted_at_ms = v->retry_at_ms = 0;
 }
 
 static void restart_count(struct verdict *v)
@@ -210,6 +211,14 @@ int verdict_unconfirmed(const struct verdict *v, const struct verdict_settings *
     return v->state == STATE_BROKEN && asks_for_user(v->action) && v->confirmations < settings->confirmations;
 }
 
+int64_t verdict_put_off_ms(const struct verdict *v, const char *print, const struct moment *now)
+{
+    int is_about_it = v->attempt_reason == REASON_RATE_LIMITED && !strcmp(v->print, print);
+    int is_sane = v->attempted_at_ms <= now->at_ms && v->retry_at_ms - v->attempted_at_ms <= LIMIT_RETRY_AFTER_MS;
+
+    return is_about_it && is_sane && v->retry_at_ms > now->at_ms ? v->retry_at_ms - now->at_ms : 0;
+}
+
 int verdict_blocks(enum state state, enum action action)
 {
     return state == STATE_BROKEN && asks_for_user(action);
@@ -269,6 +278,7 @@ void verdict_parse(const struct json *health, struct verdict *v)
     v->attempt_reason = reason_at(health, "lastAttempt.reason");
     if (v->attempt_reason == REASON_NONE) return;
     v->attempted_at_ms = date_at(health, "lastAttempt.at");
+    v->retry_at_ms = date_at(health, "lastAttempt.retryAt");
     text_at(health, "lastAttempt.rule", v->attempt_rule, sizeof v->attempt_rule);
     if (v->state == STATE_UNKNOWN) v->action = reason_action(v->attempt_reason);
 }

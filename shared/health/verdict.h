@@ -73,7 +73,8 @@ struct verdict {
     enum reason attempt_reason; /* the last attempt that decided nothing; REASON_NONE: none since the last decision */
     char attempt_rule[RULE_NAME_BYTES];
     int64_t attempted_at_ms;
-    char print[48]; /* fingerprint of the stored token that was judged; "" nothing was stored, or not known */
+    int64_t retry_at_ms; /* the provider wants this account not to be asked before; 0: it does not say */
+    char print[48];      /* fingerprint of the stored token that was judged; "" nothing was stored, or not known */
     char login[LIMIT_PLATFORM_BYTES]; /* that took this token, when the token's prefix does not say so; "" */
     struct moment token_since; /* when this token was first seen in place of another; never: it was there before us */
 };
@@ -86,7 +87,8 @@ struct observation {
     const char
         *login;   /* accepted by this one, which the prefix does not name; NULL: the one that is asked first anyway */
     int expiring; /* accepted, inside the refresh window, and refreshing does not work */
-    int disconnected; /* isActive is false: nothing was asked */
+    int disconnected;       /* isActive is false: nothing was asked */
+    int64_t retry_after_ms; /* rate_limited, and the provider says for how long this account is; 0: it does not */
 };
 
 /** verdict_decide(old, obs, now, settings, out): out may be old. old->needs_reconnection is the document's
@@ -95,6 +97,9 @@ int verdict_decide(const struct verdict *old, const struct observation *obs, con
                    const struct verdict_settings *settings, struct verdict *out);
 /** verdict_unconfirmed(v, settings): broken by a reason that asks for the user, but not yet confirmed: ask again soon. */
 int verdict_unconfirmed(const struct verdict *v, const struct verdict_settings *settings);
+/** verdict_put_off_ms(v, print, now): how long the account, whose token has this print, is still not to be asked; 0: it may be. Clocks
+ *  that contradict each other put nothing off. */
+int64_t verdict_put_off_ms(const struct verdict *v, const char *print, const struct moment *now);
 /** verdict_blocks(v_state, v_action): would `enforce` refuse this: broken and only the user can help. */
 int verdict_blocks(enum state state, enum action action);
 

@@ -177,6 +177,12 @@ static void put_attempt(const struct verdict *b, const struct verdict *v, struct
              reason_word(v->attempt_reason));
     put_text(patch, "tokenHealth.lastAttempt.rule", b->attempt_rule, v->attempt_rule);
     patch_set_date(patch, "tokenHealth.lastAttempt.at", v->attempted_at_ms);
+    if (v->retry_at_ms != b->retry_at_ms) {
+        if (v->retry_at_ms)
+            patch_set_date(patch, "tokenHealth.lastAttempt.retryAt", v->retry_at_ms);
+        else
+            patch_unset(patch, "tokenHealth.lastAttempt.retryAt");
+    }
 }
 
 /* Only what changed; the guard on checkedAt keeps the whole together. */

@@ -262,12 +262,16 @@ class Service:
             for words in ("AddressSanitizer", "LeakSanitizer", "runtime error:"):
                 if words in self.log(name):
                     failures.append(f"{words} in {name}.log:\n{self.log(name)}")
+        self.forget()
+        if failures:
+            raise AssertionError("; ".join(failures))
+
+    def forget(self):
+        """The shared memory begins anew: the cached verdicts are gone, and what was learnt of the providers' budgets."""
         try:
             os.unlink("/dev/shm" + self.shm)
         except FileNotFoundError:
             pass
-        if failures:
-            raise AssertionError("; ".join(failures))
 
     # ---- HTTP through nginx ----
 

@@ -2,6 +2,7 @@
 #ifndef TH_SERVICE_FIXTURE_H
 #define TH_SERVICE_FIXTURE_H
 #include "account_fixture.h"
+#include "cache/budget.h"
 #include "health/report.h"
 #include "health/service.h"
 #include "http_double.h"
@@ -123,6 +124,12 @@ static inline struct kept_result service_fixture_validate(struct service_fixture
     validator_finish(service_validator(f->service));
     assert_int_equal(kept.calls, 1);
     return kept;
+}
+
+/** service_fixture_answers(f): the provider counts as one that answers: what failed before has opened no breaker. */
+static inline void service_fixture_answers(struct service_fixture *f)
+{
+    budget_report(service_cache(f->service), "graph.instagram.com", &(struct budget_event){BUDGET_ANSWERED, -1, 0});
 }
 
 /** service_fixture_text(f, id, path): a text of the stored document, "" if there is none; valid until the next call. */

@@ -41,11 +41,11 @@ static const struct {
     {"200 truncated JSON", 200, 0, "{\"user_id\":\"17", REASON_BAD_RESPONSE},
     {"200 of another shape", 200, 0, "{\"hello\":1}", REASON_BAD_RESPONSE},
     {"429", 429, 0, "{}", REASON_RATE_LIMITED},
-    {"code 4", 400, 0, "{\"error\":{\"code\":4}}", REASON_RATE_LIMITED},
     {"code 2", 400, 0, "{\"error\":{\"code\":2}}", REASON_TRANSIENT},
     {"app misconfigured", 400, 0, "{\"error\":{\"code\":101}}", REASON_APP_MISCONFIGURED},
     {"code that nobody has seen", 400, 0, "{\"error\":{\"code\":987654}}", REASON_BAD_RESPONSE},
     {"redirect", 302, 0, "{\"error\":{\"code\":190,\"error_subcode\":458}}", REASON_BAD_RESPONSE},
+    {"code 4", 400, 0, "{\"error\":{\"code\":4}}", REASON_RATE_LIMITED}, /* the last one: it stops all calls */
 };
 enum { DOUBTFUL = sizeof doubtful / sizeof *doubtful, HELD = 3 };
 
@@ -103,6 +103,7 @@ static void try_doubtful(struct service_fixture *f, int i, int held)
     struct kept_result kept;
     struct verdict was;
 
+    service_fixture_answers(f);
     put_held(f, held_verdicts[held]);
     before = store_fixture_doc(&f->store, "a1");
     double_says(&f->provider, TOKEN_ONE, doubtful[i].status, doubtful[i].body);

@@ -119,6 +119,61 @@ static void a_verdict_comes_back_from_its_document(void **state)
     assert_true(v.attempted_at_ms == noon + 2);
 }
 
+static void an_account_is_put_off_as_long_as_the_provider_asks_and_clocks_agree(void **state)
+{
+    static const struct {
+        const char *what, *print;
+        int64_t now_s, left_s;
+    } cases[] = {
+        {"a second later", "abc", 1, 59},
+        {"at its end", "abc", 60, 0},
+        {"long over", "abc", 9999, 0},
+        {"another token", "abd", 1, 0},
+        {"the clock was set back", "abc", -1, 0},
+    };
+    struct verdict v =
+        parsed("{\"state\":\"healthy\",\"reason\":\"ok\",\"print\":\"abc\",\"lastAttempt\":{\"reason\":"
+               "\"rate_limited\",\"at\":{\"$date\":1800000000000},\"retryAt\":{\"$date\":1800000060000}}}");
+    struct moment now = {.at_ms = noon + 1000};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t left_ms;
+
+        now.at_ms = noon + cases[i].now_s * 1000;
+        left_ms = verdict_put_off_ms(&v, cases[i].print, &now);
+        if (left_ms != cases[i].left_s * 1000)
+            fail_msg("%s: %lld ms left, expected %lld s", cases[i].what, (long long)left_ms,
+                     (long long)cases[i].left_s);
+    }
+    now.at_ms = noon + 1000;
+    v.retry_at_ms = noon + LIMIT_RETRY_AFTER_MS + 1;
+    assert_int_equal(verdict_put_off_ms(&v, "abc", &now), 0);
+    v.retry_at_ms = noon + 60000;
+    v.attempt_reason = REASON_TRANSIENT;
+    assert_int_equal(verdict_put_off_ms(&v, "abc", &now), 0);
+}
+
+static void the_time_to_try_again_goes_with_the_attempt_it_came_with(void **state)
+{
+    const struct verdict_settings settings = {2, 60000, 60000};
+    struct observation obs = {.reason = REASON_RATE_LIMITED, .rule = "r", .print = "abc", .retry_after_ms = 60000};
+    struct verdict v = parsed("{\"print\":\"abc\"}");
+    struct moment now = {.at_ms = noon};
+
+    (void)state;
+    verdict_decide(&v, &obs, &now, &settings, &v);
+    assert_int_equal(v.retry_at_ms, noon + 60000);
+    obs.retry_after_ms = 0;
+    obs.reason = REASON_TIMEOUT;
+    verdict_decide(&v, &obs, &now, &settings, &v);
+    assert_int_equal(v.retry_at_ms, 0);
+    v.retry_at_ms = noon + 60000;
+    obs.reason = REASON_OK;
+    verdict_decide(&v, &obs, &now, &settings, &v);
+    assert_int_equal(v.retry_at_ms, 0);
+}
+
 static void odd_documents_are_unknown_verdicts(void **state)
 {
     static const char *const odd[] = {
@@ -179,6 +234,8 @@ int main(void)
         cmocka_unit_test(the_worst_state_of_a_workspace_is_what_most_needs_somebody),
         cmocka_unit_test(enforce_blocks_only_what_the_user_can_help),
         cmocka_unit_test(a_verdict_comes_back_from_its_document),
+        cmocka_unit_test(an_account_is_put_off_as_long_as_the_provider_asks_and_clocks_agree),
+        cmocka_unit_test(the_time_to_try_again_goes_with_the_attempt_it_came_with),
         cmocka_unit_test(odd_documents_are_unknown_verdicts),
         cmocka_unit_test(a_count_that_cannot_be_true_counts_nothing),
         cmocka_unit_test(an_unknown_account_says_what_the_last_attempt_calls_for),

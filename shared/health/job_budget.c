@@ -1,0 +1,93 @@
+/* The provider's budget, as the calls of a job obey and feed it. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "health/job.h"
+
+enum { PROBE_MARGIN_MS = 1000, ROUNDING_MS = 2 };
+
+/* ---- may a call be made */
+
+/* A short interruption holds a sweep up for seconds; a longer one lets its accounts go, unasked. A probe's end is near. */
+static int is_worth_it(const struct job *job, const struct budget_decision *d)
+{
+    int64_t waited_ms = job->budget_mono_ms ? clock_mono_ms() - job->budget_mono_ms : 0;
+
+    if (job->v->hurry || d->wait_ms >= job_left_ms(job)) return 0;
+    if (d->why == BUDGET_OPEN && d->wait_ms > BUDGET_OPEN_MS + ROUNDING_MS) return 0;
+    return waited_ms + d->wait_ms <= job->options.budget_wait_ms;
+}
+
+enum job_may job_budget(struct job *job, enum budget_kind kind, job_step_fn *again, enum budget_why *why)
+{
+    const struct validator_parts *parts = &job->v->parts;
+    const struct budget_limits limits = {parts->cfg->max_calls_per_second,
+                                         parts->cfg->provider_timeout_ms + PROBE_MARGIN_MS};
+    struct budget_decision d = budget_take(parts->cache, login_host(job->asked.login), &limits, kind);
+
+    *why = d.why;
+    if (d.why != BUDGET_GO && again && is_worth_it(job, &d)) {
+        if (!job->budget_mono_ms) job->budget_mono_ms = clock_mono_ms();
+        job_release(job);
+        job_sleep(job, d.wait_ms, again);
+        return JOB_WAITS;
+    }
+    job->budget_mono_ms = 0;
+    if (d.why == BUDGET_GO) return JOB_MAY;
+    job_count(job, COUNT_budget_refusals);
+    return JOB_MAY_NOT;
+}
+
+/* ---- what it taught */
+
+/* What never left this host says nothing of the other one. */
+static enum budget_outcome outcome_of(const struct http_answer *answer)
+{
+    switch (answer->outcome) {
+    case HTTP_NOT_ALLOWED:
+        return BUDGET_NO_CALL;
+    case HTTP_TOO_LARGE:
+        return BUDGET_ANSWERED;
+    case HTTP_ANSWERED:
+        return answer->status >= 500 ? BUDGET_FAILED : BUDGET_ANSWERED;
+    case HTTP_REFUSED:
+    case HTTP_DNS_FAILED:
+    case HTTP_TIMED_OUT:
+    case HTTP_TLS_FAILED:
+    case HTTP_BROKEN:
+        break;
+    }
+    return BUDGET_FAILED;
+}
+
+static void tell(const char *host, unsigned news, const struct finding *f)
+{
+    if (news & BUDGET_NEWS_OPENED)
+        log_error(
+            "TOKEN HEALTH",
+            "a provider does not answer: one call at a time asks whether it is back, all accounts keep their state",
+            LOG_S("host", host), LOG_S("reason", reason_word(f->reason)), LOG_S("rule", f->rule),
+            LOG_I("status", f->http_status));
+    if (news & BUDGET_NEWS_CLOSED) log_info("TOKEN HEALTH", "the provider answers again", LOG_S("host", host));
+    if (news & BUDGET_NEWS_STOPPED)
+        log_error("TOKEN HEALTH",
+                  "a provider's limit for the whole app is reached: checks wait, all accounts keep their state",
+                  LOG_S("host", host), LOG_S("rule", f->rule), LOG_I("percent", f->app_usage_percent),
+                  LOG_I("seconds", f->app_wait_s));
+    if (news & BUDGET_NEWS_FREE)
+        log_info("TOKEN HEALTH", "the provider's limit leaves room again", LOG_S("host", host));
+}
+
+void job_take_time(struct job *job, const struct http_answer *answer)
+{
+    job->provider_now_ms = answer->date_ms ? answer->date_ms : clock_now_ms();
+}
+
+void job_heard(struct job *job, const struct http_answer *answer, const struct finding *f)
+{
+    const char *host = login_host(job->asked.login);
+    const struct budget_event event = {outcome_of(answer), f->app_usage_percent, f->app_wait_s * 1000};
+
+    job_take_time(job, answer);
+    if (answer->is_cut) return; /* it is our time that was too short */
+    tell(host, budget_report(job->v->parts.cache, host, &event), f);
+}
