@@ -3,17 +3,19 @@
 #include "base/log.h"
 #include "health/job.h"
 
-enum { PROBE_MARGIN_MS = 1000, ROUNDING_MS = 2 };
+enum { PROBE_MARGIN_MS = 1000, SHORT_MS = BUDGET_OPEN_MS + 2 /* as waits are rounded up */ };
 
 /* ---- may a call be made */
 
-/* A short interruption holds a sweep up for seconds; a longer one lets its accounts go, unasked. A probe's end is near. */
+/* The turn under a rate and a probe's end come by themselves. A stop holds a sweep up only if it is short: else a provider that
+ * throttles, or is away, would hold it up again and again, a batch of calls at a time. */
 static int is_worth_it(const struct job *job, const struct budget_decision *d)
 {
     int64_t waited_ms = job->budget_mono_ms ? clock_mono_ms() - job->budget_mono_ms : 0;
+    int comes_by_itself = d->why == BUDGET_RATE || d->why == BUDGET_PROBED;
 
     if (job->v->hurry || d->wait_ms >= job_left_ms(job)) return 0;
-    if (d->why == BUDGET_OPEN && d->wait_ms > BUDGET_OPEN_MS + ROUNDING_MS) return 0;
+    if (!comes_by_itself && d->wait_ms > SHORT_MS) return 0;
     return waited_ms + d->wait_ms <= job->options.budget_wait_ms;
 }
 

@@ -141,7 +141,7 @@ class Canary(unittest.TestCase):
     @classmethod
     def make_secrets(cls):
         cls.conditions = ["healthy", "healthy", "healthy", "malformed", "revoked", "500", "200_html", "truncated_json", "redirect", "app_misconfigured",
-                          "rate_limited", "unknown_error", "healthy", "healthy", "reset"]
+                          "rate_limited_user", "unknown_error", "healthy", "healthy", "reset"]
         cls.tokens = {n: draw("EAA" if n == OF_FACEBOOK else TOKEN_PREFIX) for n in range(1, len(cls.conditions) + 1)}
         cls.refresh_tokens = {n: draw("refresh-") for n in cls.tokens}
         cls.master, cls.salt = draw("masterkey-"), draw("globalsalt-")

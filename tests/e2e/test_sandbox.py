@@ -47,7 +47,7 @@ GRAPH_ERRORS = {
     "500": (500, 1, None, "unknown error"),
 }
 SERVED = {"healthy", "expiring", "too_young", "slow", "other_identity", "blank_token", "same_token", "lost_answer"}
-RAW = {"http_429", "502_html", "200_html", "empty", "truncated", "truncated_json", "huge", "redirect", "reset", "hang"}
+RAW = {"http_429", "502_html", "200_html", "empty", "truncated", "truncated_json", "wrong_json", "huge", "redirect", "reset", "hang"}
 # How calls end that are wrong in themselves: path, token, the answer as above.
 WRONG_CALLS = {
     "unknown_token": (IG_ME, "IGAAnever-registered", 400, 190, None, "Cannot parse access token"),
@@ -87,7 +87,7 @@ REASONS = {
     "healthy": "ok", "expired": "expired", "revoked": "revoked", "checkpoint": "checkpoint", "password_changed": "password_changed",
     "invalid": "invalid_token", "wrong_permissions": "permission_missing", "rate_limited": "rate_limited", "code2": "transient",
     "rate_limited_user": "rate_limited", "500": "transient", "unknown_error": "bad_response", "http_429": "rate_limited",
-    "502_html": "transient", "200_html": "bad_response", "empty": "bad_response", "truncated_json": "bad_response",
+    "502_html": "transient", "200_html": "bad_response", "empty": "bad_response", "truncated_json": "bad_response", "wrong_json": "bad_response",
     "redirect": "bad_response", "slow": "ok",
 }
 GRAPH_REASONS = dict(REASONS, unconfirmed="checkpoint", malformed="invalid_token", page_role_lost="permission_missing",

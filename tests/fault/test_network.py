@@ -73,12 +73,15 @@ class NetworkTrouble(ServiceCase):
         self.begin_anew()
 
     def begin_anew(self):
-        """Without the breaker that the fault before has opened: test_outage.py is about that."""
+        self.forget()
+        self.service.import_accounts(self.prepared.values(), replace=True)
+        self.clear()
+
+    def forget(self):
+        """Without the breaker that a fault has opened, the limit that it told: test_outage.py is about those."""
         stop_process(self.service.processes.pop("responder"))
         self.service.forget()
         self.service.start_responder()
-        self.service.import_accounts(self.prepared.values(), replace=True)
-        self.clear()
 
     def clear(self):
         self.assertEqual(self.post(f"{API}/clear-cache").status, 200)
@@ -189,7 +192,7 @@ class NetworkTrouble(ServiceCase):
         self.sandbox.fail("hang")
         self.addCleanup(self.sandbox.fail, None)
         self.use(timeout="300ms")
-        self.holds("timeout")
+        self.holds({"timeout", "transient"})  # and no more calls, once the breaker is open
         self.sandbox.fail(None)
         self.use(timeout="20s")
         self.recovers()
@@ -213,6 +216,8 @@ def at_the_provider(condition, reason):
         self.addCleanup(self.sandbox.fail, None)
         self.holds(reason)
         self.sandbox.fail(None)
+        if condition == "rate_limited":
+            self.forget()  # the app's usage is at 100 % then: it takes a quarter of an hour to sink
         self.recovers()
     return test
 
