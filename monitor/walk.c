@@ -43,7 +43,7 @@ enum err_code walk_new(struct service *service, const struct walk_options *optio
                                             .learn = 1,
                                             .max_retries = (int)cfg->max_retries,
                                             .retry_delay_ms = cfg->retry_delay_ms,
-                                           .budget_wait_ms = LIMIT_BUDGET_WAIT_MS,
+                                            .budget_wait_ms = LIMIT_BUDGET_WAIT_MS,
                                             .dry_run = cfg->dry_run,
                                             .fence = options->fence};
     return ERR_OK;

@@ -110,7 +110,6 @@ static int go(struct job *job)
         break;
     }
     job->refresh.why = "budget";
-    job->refresh.is_put_off = 1;
     return 0;
 }
 
