@@ -101,12 +101,13 @@ static void go_on(struct job *job)
 static void keep(struct job *job)
 {
     struct refresh_run *run = &job->refresh;
-    struct json *more = json_object_new();
-    struct spool_answer answer = {.access = run->tokens.access, .refresh = run->tokens.refresh, .more = more};
+    struct spool_answer answer = {.access = run->tokens.access, .refresh = run->tokens.refresh};
+    struct json *more;
     struct err err = {0};
     char prefix[JOB_PREFIX_BYTES];
 
     if (!run->ticket) return;
+    answer.more = more = json_object_new();
     json_set(more, "expiresAt", json_new_int(run->tokens.expires_at_ms));
     run->is_kept = spool_keep(job->v->parts.spool, run->ticket, &answer, &err) == ERR_OK;
     json_free(more);
