@@ -60,6 +60,8 @@ enum err_code validator_submit(struct validator *v, struct account *account, con
 
 /* ---- rounds ---- */
 
+enum { ROUND_MS = 500 };
+
 static void wake_sleepers(struct validator *v)
 {
     int64_t now_ms = clock_mono_ms(), next_ms = INT64_MAX;
@@ -84,16 +86,18 @@ static int has_lost(const struct job *job)
     return !fence_holds(job->options.fence) && !run->ticket && (secret_is_empty(&run->tokens.access) || run->is_stored);
 }
 
-/* Jobs that get ready on the way wait for the next round, so that calls are moved on in between. The answer to a refresh does not
- * even wait for that: until it is read and kept, a token is nowhere but on the wire. */
+/* A round ends in time, however slow the store is: the caller may have a lease to renew. Jobs that get ready on the way wait for the
+ * next one, so that calls are moved on in between. The answer to a refresh does not even wait for that: until it is read and
+ * kept, a token is nowhere but on the wire. */
 static void step_ready(struct validator *v)
 {
     struct job_list round;
+    const int64_t end_mono_ms = clock_mono_ms() + ROUND_MS;
     struct job *job;
 
     TAILQ_INIT(&round);
     TAILQ_CONCAT(&round, &v->lists[JOB_READY], entry);
-    while ((job = TAILQ_FIRST(&round))) {
+    while ((job = TAILQ_FIRST(&round)) && clock_mono_ms() < end_mono_ms) {
         TAILQ_REMOVE(&round, job, entry);
         TAILQ_INSERT_TAIL(&v->lists[JOB_READY], job, entry);
         if (has_lost(job))
@@ -102,6 +106,8 @@ static void step_ready(struct validator *v)
             job->step(job);
         if (v->refreshing) http_run(v->parts.http, 0);
     }
+    TAILQ_CONCAT(&round, &v->lists[JOB_READY], entry);
+    TAILQ_CONCAT(&v->lists[JOB_READY], &round, entry);
 }
 
 /* The callback may submit, or run the validator: the job is in no list any more. */
