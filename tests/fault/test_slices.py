@@ -1,0 +1,341 @@
+"""Many monitors over the same accounts, each as a host of its own: its own shared memory, spool and provider (a sandbox, whose ledger says whom it
+asked for, and when). They share nothing but the store. One is killed, one is paused past its lease, clocks are wrong and are set."""
+import contextlib
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import tempfile
+import time
+import unittest
+
+from case import ServiceCase, account, registration, sealed, token
+from harness import BUILD, Service, die_with_parent, stop_process, wait_for
+from sandbox import Sandbox
+
+SANITIZED = BUILD.endswith(("asan", "tsan"))
+LEASE_S = 6
+CHEAP = {"encryption": {"kdf_iterations": "1"}, "cache": {"ttl": "1s", "entries": "1024"}}
+
+
+class Host:
+    """A monitor with all that a host has."""
+
+    def __init__(self, case, name, env=None):
+        self.case, self.name, self.process, self.env = case, name, None, env or {}
+        self.sandbox = Sandbox(BUILD, log=os.path.join(case.dir, f"sandbox-{name}.log"))
+        self.sandbox.start()
+        case.addClassCleanup(self.sandbox.stop)
+        self.conf = os.path.join(case.dir, f"{name}.conf")
+        shm = f"{case.service.shm}-{name}"
+        case.addClassCleanup(lambda: os.path.exists("/dev/shm" + shm) and os.unlink("/dev/shm" + shm))
+        with open(case.service.conf) as f:
+            text = f.read().replace(case.service.shm, shm).replace(case.sandbox.url, self.sandbox.url)
+        case.service.write_private(self.conf, text.replace(f"{case.service.dir}/spool/", f"{case.dir}/spool-{name}/"))
+        self.log_path = os.path.join(case.dir, f"{name}.log")
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([self.case.service.program("token-health-monitor"), "--config", self.conf], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, env=dict(self.case.service.environment(), **self.env),
+                                            preexec_fn=die_with_parent)
+        return self
+
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def sweeps(self):
+        return self.log().count("sweep done")
+
+    def asked(self):
+        """SHA-256 of each token → how often."""
+        return {t: c["calls"] for t, c in self.sandbox.ledger()["by_token"].items() if c["calls"]}
+
+    def moments(self):
+        """SHA-256 of each token → when it was asked about, ms."""
+        found = {}
+        for call in self.sandbox.ledger(details=100000)["details"]:
+            found.setdefault(call["token_sha256"], []).append(call["at_ms"])
+        return found
+
+    def end(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+        stop_process(self.process, 30)
+
+
+class HostsCase(ServiceCase):
+    responder = False
+    accounts = 100
+    hosts = {"a": {}, "b": {}}
+
+    @classmethod
+    def seed(cls):
+        numbers = range(1, cls.accounts + 1)
+        cls.at = {name: Host(cls, name, env) for name, env in cls.hosts.items()}
+        for host in cls.at.values():
+            host.sandbox.register([registration(n, n) for n in numbers])
+        cls.service.import_accounts([account(n, f"ws-{n % 500}", encryptedAccessToken=sealed(n)) for n in numbers])
+
+    def start(self, name):
+        host = self.at[name].start()
+        self.addCleanup(host.end)
+        return host
+
+    def leases(self):
+        with contextlib.closing(sqlite3.connect(f"file:{self.service.dir}/accounts.db?mode=ro", uri=True, timeout=10)) as db:
+            rows = db.execute("SELECT name, owner, state FROM leases WHERE name LIKE 'slice/instagram/%'").fetchall()
+        return {name: dict(json.loads(state), owner=owner) for name, owner, state in rows}
+
+    def owned(self, host):
+        return [name for name, lease in self.leases().items() if f":{host.process.pid}:" in lease["owner"]]
+
+    def asked_in_all(self):
+        total = {}
+        for host in self.at.values():
+            for name, calls in host.asked().items():
+                total[name] = total.get(name, 0) + calls
+        return total
+
+    def least_apart_s(self):
+        """Between a question of one host and one of another about the same account."""
+        ours, theirs = (host.moments() for host in self.at.values())
+        apart = [abs(x - y) for name, moments in ours.items() for x in moments for y in theirs.get(name, ())]
+        return min(apart) / 1000 if apart else float("inf")
+
+    def clear_ledgers(self):
+        for host in self.at.values():
+            host.sandbox.clear_ledger()
+
+
+class TwoMonitors(HostsCase):
+    accounts = 10000 if SANITIZED else 20000
+    settings = {"monitor": {"check_interval": "40s", "lease": f"{LEASE_S}s", "batch_size": "32", "max_retries": "0"}, **CHEAP}
+
+    def passes(self):
+        return min((lease["passes"] for lease in self.leases().values()), default=0)
+
+    def from_here_on(self):
+        """Forgets who was asked about so far; name of each slice → how many passes it has once one that begins now is over."""
+        self.clear_ledgers()
+        return {name: lease["passes"] + (2 if lease["begunAt"] else 1) for name, lease in self.leases().items()}
+
+    def wait_for_passes(self, wanted):
+        def over():
+            leases = self.leases()
+            return all(leases[name]["passes"] >= number for name, number in wanted.items())
+        wait_for(over, 600, f"every slice was gone through once more: {wanted}")
+
+    def all_asked(self, what):
+        asked = self.asked_in_all()
+        self.assertEqual(len(asked), self.accounts, f"{what}: accounts that were asked about")
+        return asked
+
+    def wait_for_pass(self, number):
+        wait_for(lambda: self.passes() >= number, 300, f"every slice was gone through {number} times")
+
+    def test_a_two_monitors_share_a_sweep_and_no_account_is_asked_about_twice(self):
+        a, b = self.start("a"), self.start("b")
+        began = time.monotonic()
+        self.wait_for_pass(1)
+        took_s = time.monotonic() - began
+        asked = self.all_asked("first sweep")
+        if time.monotonic() - began < 39:  # else the second one may have begun
+            self.assertEqual(sum(calls > 1 for calls in asked.values()), 0, "accounts that were asked about twice")
+        wait_for(lambda: a.sweeps() and b.sweeps(), 20, "both tell of the end of the sweep")
+        self.assertEqual(sum(lease["last"]["accounts"] for lease in self.leases().values()), self.accounts)
+        print(f"FIGURE: two monitors, {self.accounts} accounts in {len(self.leases())} slices: one sweep in {took_s:.0f} s, "
+              f"{len(a.asked())} and {len(b.asked())} accounts each")
+        self.assertGreater(min(len(a.asked()), len(b.asked())), 0, "one did all the work")
+        self.assertGreater(self.least_apart_s(), 1)
+
+    def test_b_what_a_killed_monitor_held_is_taken_over_and_no_account_is_left_out(self):
+        a, b = self.start("a"), self.start("b")
+        wanted = self.from_here_on()
+        wait_for(lambda: self.owned(b) and len(b.asked()) > 300, 120, "b is in the middle of a slice")
+        held = self.owned(b)
+        b.process.kill()
+        b.process.wait()
+        began = time.monotonic()
+        dead = f":{b.process.pid}:"
+        wait_for(lambda: not any(dead in self.leases()[name]["owner"] for name in held), LEASE_S * 4 + 60, "a takes over")
+        took_s = time.monotonic() - began
+        self.wait_for_passes(wanted)
+        self.all_asked("sweep with a kill")
+        print(f"FIGURE: a killed monitor's slices were another's after {took_s:.1f} s (lease {LEASE_S} s); "
+              f"least time between two monitors' questions about one account: {self.least_apart_s():.1f} s")
+        self.assertGreater(self.least_apart_s(), 1)
+
+    def test_c_a_paused_monitor_writes_nothing_and_asks_nothing_after_its_lease_is_over(self):
+        a, b = self.start("a"), self.start("b")
+        b.sandbox.latency(400)  # so that many of its questions are under way
+        self.addCleanup(b.sandbox.latency, 0)
+        wanted = self.from_here_on()
+        wait_for(lambda: self.owned(b) and len(b.asked()) > 100, 120, "b is in the middle of a slice")
+        b.process.send_signal(signal.SIGSTOP)
+        held = self.owned(b)
+        time.sleep(1)  # what it had sent arrives
+        calls = b.sandbox.summary()["calls"]
+        self.wait_for_passes(wanted)
+        self.all_asked("sweep with a pause")
+        a.end()
+        before = self.stored_all()
+        b.process.send_signal(signal.SIGTERM)  # it wakes up, ends what is under way, and takes nothing new
+        b.process.send_signal(signal.SIGCONT)
+        self.assertEqual(b.process.wait(60), 0)
+        after = self.stored_all()
+        changed = [n for n in before if before[n] != after[n]]
+        print(f"FIGURE: a monitor paused past its lease, with {len(held)} slices and answers under way: {len(changed)} writes, "
+              f"{b.sandbox.summary()['calls'] - calls} questions afterwards; least time between two monitors' questions about one "
+              f"account: {self.least_apart_s():.1f} s")
+        self.assertEqual(changed, [], "it wrote after its lease was over")
+        self.assertEqual(b.sandbox.summary()["calls"], calls, "it asked after its lease was over")
+        self.assertIn("a slice is left to others", b.log())
+        self.assertGreater(self.least_apart_s(), 1)
+
+    def test_d_a_stopped_monitor_gives_back_its_slices_and_another_goes_on_at_once(self):
+        b = self.start("b")
+        wanted = self.from_here_on()
+        wait_for(lambda: self.owned(b) and len(b.asked()) > 1500, 120, "b is in the middle of a slice")
+        a = self.start("a")
+        b.end()
+        began = time.monotonic()
+        left = self.leases()
+        self.assertEqual({lease["owner"] for lease in left.values()} - {lease["owner"] for lease in left.values() if f":{a.process.pid}:" in lease["owner"]},
+                         {""}, "it kept a slice")
+        wait_for(lambda: a.asked(), 20, "a goes on")
+        went_on_s = time.monotonic() - began
+        self.wait_for_passes(wanted)
+        asked = self.all_asked("sweep with a stop")
+        twice = sum(calls > 1 for calls in asked.values())
+        print(f"FIGURE: after a stop the other monitor went on within {went_on_s:.1f} s (lease {LEASE_S} s); {twice} of {self.accounts} "
+              "accounts were asked about again")
+        self.assertLess(went_on_s, LEASE_S)
+
+
+def faketime():
+    found = glob.glob("/usr/lib/*/faketime/libfaketime.so.1") + glob.glob("/usr/lib/faketime/libfaketime.so.1")
+    if not found:
+        raise AssertionError("libfaketime is not installed (package faketime)")
+    return found[0]
+
+
+@unittest.skipIf(SANITIZED, "a sanitizer and libfaketime do not go together")
+class WrongClocks(HostsCase):
+    """Host a has the right time; b is ten minutes behind and is then set by an hour, forth and back. One slice: they compete for it."""
+    accounts = 500
+    settings = {"monitor": {"check_interval": "2s", "lease": "4s", "batch_size": "16", "max_retries": "0"}, **CHEAP}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.clock = tempfile.NamedTemporaryFile("w", prefix="token-health-clock-", suffix=".rc")
+        cls.addClassCleanup(cls.clock.close)
+        cls.set_clock("-10m")
+        cls.hosts = {"a": {}, "b": {"LD_PRELOAD": faketime(), "FAKETIME_TIMESTAMP_FILE": cls.clock.name, "FAKETIME_NO_CACHE": "1",
+                                    "FAKETIME_DONT_FAKE_MONOTONIC": "1"}}
+        super().setUpClass()
+
+    @classmethod
+    def set_clock(cls, offset):
+        cls.clock.seek(0)
+        cls.clock.truncate()
+        cls.clock.write(offset + "\n")
+        cls.clock.flush()
+
+    def test_skew_and_steps_of_a_clock_give_no_lease_to_two_and_no_sweep_too_many(self):
+        a, b = self.start("a"), self.start("b")
+        began = time.monotonic()
+        for offset in ("-10m", "+50m", "-10m", "-70m", "-10m"):
+            self.set_clock(offset)
+            time.sleep(6)
+        told = re.findall(r"^(\S+) ", b.log(), re.M)
+        a.end()
+        b.end()
+        took_s = time.monotonic() - began
+        asked = self.asked_in_all()
+        apart_s = self.least_apart_s()
+        most, fewest = max(asked.values()), min(asked.values())
+        print(f"FIGURE: skew of 10 min and four steps of 1 h in {took_s:.0f} s: each account was asked about {fewest} to {most} times, at "
+              f"least {apart_s:.1f} s apart on two hosts (interval 2 s); leases lost: {a.log().count('is left to others')}")
+        self.assertGreater(len({t[:13] for t in told}), 1, "the clock of b was not set")
+        self.assertGreater(min(len(a.asked()), len(b.asked())), 0, "one did all the work")
+        self.assertEqual(len(asked), self.accounts)
+        self.assertLessEqual(most, took_s / 2 + 2, "more sweeps than the interval allows")
+        self.assertGreaterEqual(fewest, 4)
+        self.assertGreater(apart_s, 0.5)
+
+
+class Million(ServiceCase):
+    """Accounts without a token, already known as broken: no provider is asked, but each is read, judged and written. Of the million only some
+    slices are due, as in a sweep that others have begun: to go through all of them would take minutes, and the monitor streams slice by slice."""
+    responder = False
+    settings = {"monitor": {"check_interval": "1h", "platforms": "instagram"}, **CHEAP}
+    few, many = (1000, 20000) if SANITIZED else (10000, 1000000)
+    slice_accounts, due_slices = 5000, 2 if SANITIZED else 8
+
+    def grow(self, db, start, count):
+        (text,) = db.execute("SELECT doc FROM accounts WHERE id='o:" + "0" * 23 + "1'").fetchone()
+        template = json.loads(text)
+
+        def rows():
+            for n in range(start, count + 1):
+                oid = f"{n:024x}"
+                template["_id"], template["workspaceId"], template["username"] = {"$oid": oid}, f"ws-{n % 5000}", f"user{n}"
+                yield ("o:" + oid, "instagram", f"s:ws-{n % 5000}", 1, 0, "broken", "missing", json.dumps(template, separators=(",", ":")))
+        db.executemany("INSERT INTO accounts VALUES(?,?,?,?,?,?,?,?)", rows())
+        db.execute("DELETE FROM leases")
+        db.commit()
+
+    def cut(self, db, count, now_ms):
+        """As the monitors cut it: all slices but a few were gone through just now."""
+        for number, lo in enumerate(range(0, count, self.slice_accounts)):
+            state = {"dueAt": now_ms + (0 if number % (count // self.slice_accounts // self.due_slices) == 0 else 1800000), "passes": 1}
+            name = "slice/instagram/" + (f"o:{lo:024x}" if lo else "")
+            db.execute("INSERT INTO leases VALUES(?,'',0,0,0,?)", (name, json.dumps(state)))
+        db.commit()
+
+    def sweep(self, db, count):
+        """Peak RSS in KiB, seconds, once all that is due was gone through."""
+        (slices,) = db.execute("SELECT count(*) FROM leases").fetchone()
+        done = slices + self.due_slices if slices else self.few // self.slice_accounts or 1
+        began = time.monotonic()
+        monitor = self.service.start_monitor()
+        self.addCleanup(stop_process, monitor)
+        wait_for(lambda: monitor.poll() is not None or (db.execute("SELECT sum(json_extract(state,'$.passes')) FROM leases WHERE name LIKE 'slice/%'")
+                                                        .fetchone()[0] or 0) >= done, 600, f"what is due of {count}")
+        took_s = time.monotonic() - began
+        with open(f"/proc/{monitor.pid}/status") as f:
+            peak_kib = int(re.search(r"^VmHWM:\s+(\d+) kB", f.read(), re.M)[1])
+        stop_process(monitor)
+        return peak_kib, took_s
+
+    def test_memory_is_the_same_with_a_million_accounts(self):
+        path = f"{self.service.dir}/accounts.db"
+        self.service.import_accounts([account(1)])
+        self.service.sweep()
+        began, peak_kib, took_s = time.monotonic(), {}, {}
+        with contextlib.closing(sqlite3.connect(path, timeout=60)) as db:
+            for start, count in ((2, self.few), (self.few + 1, self.many)):
+                self.grow(db, start, count)
+                if count == self.many:
+                    self.cut(db, count, int(time.time() * 1000))
+                peak_kib[count], took_s[count] = self.sweep(db, count)
+            (slices,) = db.execute("SELECT count(*) FROM leases WHERE name LIKE 'slice/%'").fetchone()
+            done, errors = db.execute("SELECT sum(json_extract(state,'$.last.accounts')), sum(json_extract(state,'$.last.storeErrors')) "
+                                      "FROM leases WHERE name LIKE 'slice/%'").fetchone()
+        self.assertEqual((done, errors), (self.due_slices * self.slice_accounts, 0))
+        print(f"FIGURE: monitor's peak RSS: {peak_kib[self.few] / 1024:.1f} MiB with {self.few} accounts, {peak_kib[self.many] / 1024:.1f} MiB "
+              f"with {self.many} (limit 64 MiB and 10 % more), in {slices} slices of which {self.due_slices} were due; {done / took_s[self.many]:.0f} accounts a "
+              f"second without a provider; {time.monotonic() - began:.0f} s in all")
+        if not SANITIZED:
+            self.assertLess(peak_kib[self.many], 64 * 1024)
+            self.assertLess(peak_kib[self.many], peak_kib[self.few] * 1.1)
+
+
+if __name__ == "__main__":
+    unittest.main()
