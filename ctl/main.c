@@ -124,6 +124,6 @@ int main(int argc, char **argv)
     status = run(&ctl, argc - optind, argv + optind);
     service_close(ctl.service);
     config_free(ctl.cfg);
-    if (fflush(stdout) == 0) return status;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
     return ctl_complain("standard output: %s", strerror(errno));
 }
