@@ -220,6 +220,12 @@ enum err_code store_meta_put(struct store *store, const char *name, const struct
     return store->backend->meta_put(writer(store), name, value, err);
 }
 
+enum err_code store_meta_swap(struct store *store, const char *name, const struct json *value, int64_t version,
+                              struct err *err)
+{
+    return store->backend->meta_swap(store->state, name, value, version, err);
+}
+
 enum err_code store_meta_get(struct store *store, const char *name, struct json **value, struct err *err)
 {
     *value = NULL;

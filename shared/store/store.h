@@ -106,6 +106,9 @@ enum err_code store_count(struct store *store, const char *platform, struct stor
  *  store_meta_get: *value is the caller's; ERR_NOT_FOUND if none. */
 enum err_code store_meta_put(struct store *store, const char *name, const struct json *value, struct err *err);
 enum err_code store_meta_get(struct store *store, const char *name, struct json **value, struct err *err);
+/** store_meta_swap(store, name, value, version, err): store_meta_put, if the document's version is still ${version}; 0: if there is none. ERR_CONFLICT. */
+enum err_code store_meta_swap(struct store *store, const char *name, const struct json *value, int64_t version,
+                              struct err *err);
 /** store_meta_bump(store, name, at_least, &version, err): each document has a version, which each write changes: put makes it one more; so does
  *  bump, which leaves the document as it is (makes it null if there is none), but never to less than ${at_least}.
  *  store_meta_versions(store, names, count, versions, err): those of so many documents, in one read; 0: no such document. */

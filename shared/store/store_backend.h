@@ -22,6 +22,8 @@ struct store_backend {
     enum err_code (*import)(void *state, struct store_item *items, int count, int replace, struct err *err);
     enum err_code (*count)(void *state, const char *platform, struct store_counts *counts, struct err *err);
     enum err_code (*meta_put)(void *state, const char *name, const struct json *value, struct err *err);
+    enum err_code (*meta_swap)(void *state, const char *name, const struct json *value, int64_t version,
+                               struct err *err);
     enum err_code (*meta_get)(void *state, const char *name, struct json **value, struct err *err);
     enum err_code (*meta_bump)(void *state, const char *name, int64_t at_least, int64_t *version, struct err *err);
     enum err_code (*meta_versions)(void *state, const char *const *names, int count, int64_t *versions,

@@ -345,6 +345,7 @@ const struct store_backend store_mongo = {
     .import = store_mongo_import,
     .count = store_mongo_count,
     .meta_put = store_mongo_meta_put,
+    .meta_swap = store_mongo_meta_swap,
     .meta_get = store_mongo_meta_get,
     .meta_bump = store_mongo_meta_bump,
     .meta_versions = store_mongo_meta_versions,

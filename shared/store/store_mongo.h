@@ -75,6 +75,8 @@ enum err_code store_mongo_count(void *state, const char *platform, struct store_
 enum err_code store_mongo_update(void *state, const struct account_id *id, const struct patch *patch, struct err *err);
 enum err_code store_mongo_import(void *state, struct store_item *items, int count, int replace, struct err *err);
 enum err_code store_mongo_meta_put(void *state, const char *name, const struct json *value, struct err *err);
+enum err_code store_mongo_meta_swap(void *state, const char *name, const struct json *value, int64_t version,
+                                    struct err *err);
 enum err_code store_mongo_meta_get(void *state, const char *name, struct json **value, struct err *err);
 enum err_code store_mongo_meta_bump(void *state, const char *name, int64_t at_least, int64_t *version, struct err *err);
 enum err_code store_mongo_meta_versions(void *state, const char *const *names, int count, int64_t *versions,

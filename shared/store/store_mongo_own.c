@@ -83,23 +83,38 @@ static enum err_code update_one(struct mongo_store *s, enum mongo_target target,
 
 /* ---- meta documents ---- */
 
-enum err_code store_mongo_meta_put(void *state, const char *name, const struct json *value, struct err *err)
+/* ${version}: as it has to be, 0: none; -1: any. To make one of a name that is there is refused as a duplicate. */
+static enum err_code put_meta(struct mongo_store *s, const char *name, const struct json *value, int64_t version,
+                              struct err *err)
 {
     bson_t filter = BSON_INITIALIZER, update = BSON_INITIALIZER, set;
     struct buf text = {0};
-    int matched;
+    int matched = 0;
     enum err_code rc = json_print(value, &text, err);
 
     filter_name(&filter, name);
+    if (version >= 0) bson_append_int64(&filter, "version", -1, version);
     bson_append_document_begin(&update, "$set", -1, &set);
     bson_append_utf8(&set, "value", -1, buf_text(&text), -1);
     bson_append_document_end(&update, &set);
     change_int(&update, "$inc", "version", 1);
-    if (rc == ERR_OK) rc = update_one(state, MONGO_META, &filter, &update, 1, &matched, err);
+    if (rc == ERR_OK) rc = update_one(s, MONGO_META, &filter, &update, version <= 0, &matched, err);
+    if (rc == ERR_OK && !matched) rc = err_set(err, ERR_CONFLICT, name, "somebody else has changed it meanwhile");
     buf_free(&text);
     bson_destroy(&filter);
     bson_destroy(&update);
     return rc;
+}
+
+enum err_code store_mongo_meta_put(void *state, const char *name, const struct json *value, struct err *err)
+{
+    return put_meta(state, name, value, -1, err);
+}
+
+enum err_code store_mongo_meta_swap(void *state, const char *name, const struct json *value, int64_t version,
+                                    struct err *err)
+{
+    return put_meta(state, name, value, version, err);
 }
 
 enum err_code store_mongo_meta_get(void *state, const char *name, struct json **value, struct err *err)

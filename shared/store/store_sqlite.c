@@ -303,6 +303,7 @@ const struct store_backend store_sqlite = {
     .import = store_sqlite_import,
     .count = count,
     .meta_put = store_sqlite_meta_put,
+    .meta_swap = store_sqlite_meta_swap,
     .meta_get = meta_get,
     .meta_bump = store_sqlite_meta_bump,
     .meta_versions = meta_versions,

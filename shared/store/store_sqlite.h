@@ -77,6 +77,8 @@ enum err_code store_sqlite_run(struct sqlite_store *s, sqlite3_stmt *st, struct 
 enum err_code store_sqlite_update(void *state, const struct account_id *id, const struct patch *patch, struct err *err);
 enum err_code store_sqlite_import(void *state, struct store_item *items, int count, int replace, struct err *err);
 enum err_code store_sqlite_meta_put(void *state, const char *name, const struct json *value, struct err *err);
+enum err_code store_sqlite_meta_swap(void *state, const char *name, const struct json *value, int64_t version,
+                                     struct err *err);
 enum err_code store_sqlite_meta_bump(void *state, const char *name, int64_t at_least, int64_t *version,
                                      struct err *err);
 

@@ -161,24 +161,41 @@ enum err_code store_sqlite_import(void *state, struct store_item *items, int cou
     return rc;
 }
 
-enum err_code store_sqlite_meta_put(void *state, const char *name, const struct json *value, struct err *err)
+/* ${version}: as it has to be; -1: any. */
+static enum err_code put_meta(struct sqlite_store *s, const char *name, const char *text, int64_t version,
+                              struct err *err)
+{
+    sqlite3_stmt *st = NULL;
+    int64_t held = version;
+    enum err_code rc = version < 0 ? ERR_OK : store_sqlite_meta_version(s, name, &held, err);
+
+    if (rc == ERR_OK && held != version)
+        rc = err_set(err, ERR_CONFLICT, name, "somebody else has changed it meanwhile");
+    if (rc == ERR_OK) rc = store_sqlite_statement(s, META_PUT, &st, err);
+    if (rc != ERR_OK) return rc;
+    store_sqlite_bind_text(st, 1, name);
+    store_sqlite_bind_text(st, 2, text);
+    return store_sqlite_run(s, st, err);
+}
+
+enum err_code store_sqlite_meta_swap(void *state, const char *name, const struct json *value, int64_t version,
+                                     struct err *err)
 {
     struct buf text = {0};
-    sqlite3_stmt *st = NULL;
     enum err_code rc = json_print(value, &text, err);
 
     if (rc == ERR_OK) rc = store_sqlite_begin(state, 0, err);
     if (rc == ERR_OK) {
-        rc = store_sqlite_statement(state, META_PUT, &st, err);
-        if (rc == ERR_OK) {
-            store_sqlite_bind_text(st, 1, name);
-            store_sqlite_bind_text(st, 2, buf_text(&text));
-            rc = store_sqlite_run(state, st, err);
-        }
+        rc = put_meta(state, name, buf_text(&text), version, err);
         rc = store_sqlite_end(state, rc, err);
     }
     buf_free(&text);
     return rc;
+}
+
+enum err_code store_sqlite_meta_put(void *state, const char *name, const struct json *value, struct err *err)
+{
+    return store_sqlite_meta_swap(state, name, value, -1, err);
 }
 
 enum err_code store_sqlite_meta_bump(void *state, const char *name, int64_t at_least, int64_t *version, struct err *err)

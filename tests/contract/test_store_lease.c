@@ -359,6 +359,28 @@ static void each_write_of_our_own_documents_changes_their_version(void **state)
     json_free(value);
 }
 
+static void of_two_that_read_the_same_version_one_writes(void **state)
+{
+    struct json *first = fixture_json("{\"a\":1}"), *second = fixture_json("{\"a\":2}"), *got = NULL;
+    const char *const name = "swapped";
+    int64_t version = -1;
+    struct err err = {0};
+
+    (void)state;
+    fixture_expect(store_meta_swap(fx.store, name, first, 3, &err), ERR_CONFLICT, &err, "there is none of version 3");
+    fixture_expect(store_meta_swap(fx.store, name, first, 0, &err), ERR_OK, &err, "the first");
+    fixture_expect(store_meta_swap(fx.store, name, second, 0, &err), ERR_CONFLICT, &err, "there is one already");
+    fixture_expect(store_meta_versions(fx.store, &name, 1, &version, &err), ERR_OK, &err, "versions");
+    assert_true(version == 1);
+    fixture_expect(store_meta_swap(fx.store, name, second, version, &err), ERR_OK, &err, "the second");
+    fixture_expect(store_meta_swap(fx.store, name, first, version, &err), ERR_CONFLICT, &err, "too late");
+    fixture_expect(store_meta_get(fx.store, name, &got, &err), ERR_OK, &err, "get");
+    assert_true(json_equal(got, second));
+    json_free(got);
+    json_free(first);
+    json_free(second);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -376,6 +398,7 @@ int main(void)
         TEST(a_fence_does_not_stand_in_for_a_guard),
         TEST(the_stores_clock_goes_on_and_is_the_same_for_all),
         TEST(each_write_of_our_own_documents_changes_their_version),
+        TEST(of_two_that_read_the_same_version_one_writes),
     };
 
     return cmocka_run_group_tests(tests, fixture_begin, fixture_end);
