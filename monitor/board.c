@@ -130,6 +130,11 @@ static int is_wanted(const struct board_entry *entry, const struct board_wish *w
     return entry->is_slice && board_is_chosen(wish->platforms, entry->slice.platform);
 }
 
+static int64_t wait_for_slice(const struct board *b, const struct slice *s, const struct board_wish *wish)
+{
+    return s->swept < wish->asked ? 0 : slice_wait_ms(s, b->now_ms, wish->interval_ms);
+}
+
 struct board_entry *board_choose(struct board *b, const struct board_wish *wish, board_skip_fn *skip, void *arg)
 {
     struct board_entry *best = NULL;
@@ -138,7 +143,7 @@ struct board_entry *board_choose(struct board *b, const struct board_wish *wish,
         struct board_entry *entry = &b->list[((unsigned)i + wish->salt) % (unsigned)b->count];
 
         if (!is_wanted(entry, wish) || !board_is_free(b, entry) || skip(arg, &entry->lease)) continue;
-        if (slice_wait_ms(&entry->slice, b->now_ms, wish->interval_ms) > 0) continue;
+        if (wait_for_slice(b, &entry->slice, wish) > 0) continue;
         if (!best || entry->slice.due_ms + SAME_TIME_MS < best->slice.due_ms) best = entry;
     }
     return best;
@@ -153,16 +158,26 @@ int64_t board_wait_ms(const struct board *b, const struct board_wish *wish)
         int64_t wait_ms, held_ms = held_for_ms(b, entry);
 
         if (!is_wanted(entry, wish)) continue;
-        wait_ms = slice_wait_ms(&entry->slice, b->now_ms, wish->interval_ms);
+        wait_ms = wait_for_slice(b, &entry->slice, wish);
         if (held_ms > wait_ms) wait_ms = held_ms;
         if (wait_ms < least_ms) least_ms = wait_ms;
     }
     return least_ms;
 }
 
+static void sum_asked(struct board_sums *sums, const struct slice *s)
+{
+    if (s->swept >= sums->asked_id)
+        totals_add(&sums->asked, &s->last);
+    else if (s->begun_ms && s->asked >= sums->asked_id)
+        totals_add(&sums->asked, &s->now);
+    if (s->swept < sums->asked_id) sums->is_asked_done = 0;
+}
+
 void board_sum(const struct board *b, const struct board_wish *wish, struct board_sums *sums)
 {
-    *sums = (struct board_sums){.passes = INT64_MAX, .next_due_ms = INT64_MAX};
+    *sums =
+        (struct board_sums){.passes = INT64_MAX, .next_due_ms = INT64_MAX, .asked_id = wish->asked, .is_asked_done = 1};
     for (int i = 0; i < b->count; i++) {
         const struct slice *s = &b->list[i].slice;
 
@@ -171,8 +186,9 @@ void board_sum(const struct board *b, const struct board_wish *wish, struct boar
         sums->under_way += s->begun_ms != 0;
         totals_add(&sums->now, &s->now);
         totals_add(&sums->last, &s->last);
+        if (wish->asked) sum_asked(sums, s);
         if (s->passes < sums->passes) sums->passes = s->passes;
         if (s->due_ms < sums->next_due_ms) sums->next_due_ms = s->due_ms;
     }
-    if (!sums->slices) sums->passes = sums->next_due_ms = 0;
+    if (!sums->slices) sums->passes = sums->next_due_ms = sums->is_asked_done = 0;
 }

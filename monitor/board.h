@@ -37,6 +37,7 @@ struct board_wish {
     const char *platforms; /* names separated by spaces; "": all */
     int64_t interval_ms;
     unsigned salt; /* of two monitors that see the same each begins elsewhere */
+    int64_t asked; /* the newest sweep request: what was not begun since is due */
 };
 int board_is_chosen(const char *platforms, const char *platform);
 /** board_choose(b, wish, skip, arg): the free slice that is due the longest, without those for which ${skip} says 1; NULL: none. */
@@ -48,6 +49,9 @@ int64_t board_wait_ms(const struct board *b, const struct board_wish *wish);
 /** Of all chosen slices together. */
 struct board_sums {
     struct totals now, last;
+    struct totals asked; /* what was done for the newest sweep request */
+    int64_t asked_id;    /* that; 0: none */
+    int is_asked_done;
     int64_t passes; /* each slice had at least so many */
     int64_t next_due_ms;
     int slices, under_way;

@@ -78,6 +78,7 @@ static enum err_code start_walk(const struct hold_terms *terms, struct hold *h, 
     struct walk_options options = {.after = *place(h), .to = h->to, .fence = &h->fence};
 
     snprintf(options.platform, sizeof options.platform, "%s", h->slice.platform);
+    if (!h->slice.begun_ms) h->slice.asked = terms->asked;
     slice_begin(&h->slice, now_ms, clock_now_ms());
     options.since_ms = clock_now_ms() - (now_ms - h->slice.begun_ms);
     return walk_new(terms->service, &options, &h->walk, err);

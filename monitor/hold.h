@@ -19,6 +19,7 @@ struct hold_terms {
     struct service *service;
     const char *owner;
     int64_t ttl_ms, margin_ms, interval_ms;
+    int64_t asked; /* the newest sweep request */
 };
 /** hold_take(terms, entry, to, now_ms, &hold, err): take the lease of a slice that was seen free. Fails: ERR_CONFLICT: another was first. */
 enum err_code hold_take(const struct hold_terms *terms, const struct board_entry *entry, const struct account_id *to,

@@ -3,11 +3,10 @@
 #include "base/log.h"
 #include "health/watch.h"
 #include "hold.h"
-#include "token/crypto.h"
+#include "self.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     HOLDS_MOST = 8, /* the next slice is begun while the last accounts of others wait for their provider */
@@ -41,32 +40,6 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static enum err_code name_owner(struct rota *r, struct err *err)
-{
-    unsigned char dice[4];
-    char host[100] = "";
-    enum err_code rc = crypto_random(dice, sizeof dice, err);
-
-    if (rc != ERR_OK) return rc;
-    gethostname(host, sizeof host - 1);
-    snprintf(r->owner, sizeof r->owner, "%s:%d:%02x%02x%02x%02x", host, (int)getpid(), dice[0], dice[1], dice[2],
-             dice[3]);
-    memcpy(&r->wish.salt, dice, sizeof r->wish.salt);
-    return ERR_OK;
-}
-
-static struct json *describe(void)
-{
-    struct json *j = json_object_new();
-    char host[128] = "";
-
-    gethostname(host, sizeof host - 1);
-    json_set(j, "host", json_new_string(host));
-    json_set(j, "pid", json_new_int(getpid()));
-    json_set(j, "startedAt", json_new_date(clock_now_ms()));
-    return j;
-}
-
 enum err_code rota_new(struct service *service, struct rota **rota, struct err *err)
 {
     const struct config *cfg = service_config(service);
@@ -79,18 +52,21 @@ enum err_code rota_new(struct service *service, struct rota **rota, struct err *
     r->service = service;
     r->first_passes = -1;
     TAILQ_INIT(&r->holds);
-    rc = name_owner(r, err);
+    rc = self_name(r->owner, &r->wish.salt, err);
     if (rc != ERR_OK) {
         free(r);
         return rc;
     }
-    r->terms = (struct hold_terms){service, r->owner, ttl_ms,
+    r->terms = (struct hold_terms){service,
+                                   r->owner,
+                                   ttl_ms,
                                    least(ttl_ms / 2, cfg->provider_timeout_ms + cfg->store_timeout_ms),
-                                   cfg->check_interval_ms};
+                                   cfg->check_interval_ms,
+                                   0};
     r->wish.platforms = cfg->monitor_platforms;
     r->wish.interval_ms = cfg->check_interval_ms;
     r->board = (struct board){.store = service_store(service), .owner = r->owner};
-    r->presence.state = describe();
+    r->presence.state = self_describe();
     snprintf(r->presence.name, sizeof r->presence.name, MONITOR_PREFIX "%s", r->owner);
     *rota = r;
     return ERR_OK;
@@ -409,6 +385,18 @@ static void keep_cache_good(struct rota *r)
     cache_refresh(service_cache(r->service));
 }
 
+/* What may change while we run. */
+static void follow(struct rota *r)
+{
+    const int64_t interval_ms = service_config(r->service)->check_interval_ms;
+    const int64_t asked = watch_version(service_cache(r->service), WATCH_SWEEP_REQUEST);
+
+    if (interval_ms == r->wish.interval_ms && asked <= r->wish.asked) return;
+    r->wish.interval_ms = r->terms.interval_ms = interval_ms;
+    if (asked > r->wish.asked) r->wish.asked = r->terms.asked = asked;
+    r->look_boot_ms = 0;
+}
+
 int64_t rota_turn(struct rota *r, int64_t most_ms)
 {
     struct validator *v = service_validator(r->service);
@@ -416,6 +404,7 @@ int64_t rota_turn(struct rota *r, int64_t most_ms)
 
     keep_cache_good(r);
     tend(r);
+    follow(r);
     if (has_more(r))
         glance(r);
     else

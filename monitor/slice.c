@@ -33,6 +33,8 @@ int slice_parse(const char *name, const struct json *state, struct slice *s)
     if (cursor) id_of_key(cursor, &s->cursor);
     json_int(json_member(state, "dueAt"), &s->due_ms);
     json_int(json_member(state, "begunAt"), &s->begun_ms);
+    json_int(json_member(state, "asked"), &s->asked);
+    json_int(json_member(state, "swept"), &s->swept);
     json_int(json_member(state, "passes"), &s->passes);
     totals_parse(json_member(state, "now"), &s->now);
     totals_parse(json_member(state, "last"), &s->last);
@@ -48,6 +50,8 @@ struct json *slice_print(const struct slice *s)
     json_set(j, "cursor", s->cursor.type == ID_NONE ? NULL : json_new_string(key));
     json_set(j, "dueAt", json_new_int(s->due_ms));
     json_set(j, "begunAt", json_new_int(s->begun_ms));
+    json_set(j, "asked", json_new_int(s->asked));
+    json_set(j, "swept", json_new_int(s->swept));
     json_set(j, "passes", json_new_int(s->passes));
     json_set(j, "now", s->begun_ms ? totals_print(&s->now) : NULL);
     json_set(j, "last", totals_print(&s->last));
@@ -72,6 +76,7 @@ void slice_begin(struct slice *s, int64_t now_ms, int64_t wall_ms)
 
 void slice_finish(struct slice *s, int64_t now_ms, int64_t wall_ms, int64_t interval_ms)
 {
+    s->swept = s->asked;
     s->last = s->now;
     s->last.finished_at_ms = wall_ms;
     s->now = (struct totals){0};
@@ -88,6 +93,6 @@ int slice_where_to_cut(int ahead)
 
 void slice_cut(const struct slice *whole, const struct account_id *at, struct slice *rest)
 {
-    *rest = (struct slice){.lo = *at, .due_ms = whole->due_ms, .passes = whole->passes};
+    *rest = (struct slice){.lo = *at, .due_ms = whole->due_ms, .swept = whole->swept, .passes = whole->passes};
     snprintf(rest->platform, sizeof rest->platform, "%s", whole->platform);
 }

@@ -17,8 +17,10 @@ struct slice {
     struct account_id cursor; /* in this pass all up to it are done; ID_NONE: none is */
     int64_t due_ms;           /* when the pass under way was due, else the next one */
     int64_t begun_ms;         /* when the pass under way was begun; 0: none is */
-    int64_t passes;           /* that were finished, also before the slice was cut off another */
-    struct totals now, last;  /* of the pass under way, up to the cursor; of the last one that was finished */
+    int64_t asked,
+        swept; /* the newest sweep request (its id) that was there when the pass under way began, and that before the last one */
+    int64_t passes;          /* that were finished, also before the slice was cut off another */
+    struct totals now, last; /* of the pass under way, up to the cursor; of the last one that was finished */
 };
 /** slice_name(s, out): of its lease. */
 const char *slice_name(const struct slice *s, char out[LEASE_NAME_BYTES]);

@@ -15,7 +15,7 @@ enum watched {
 #undef WATCHED
     WATCHED_COUNT
 };
-enum { WATCH_EVERY_MS = 1500, WATCH_LATEST_MS = 3000 /* for who has better things to do */ };
+enum { WATCH_EVERY_MS = 1000, WATCH_LATEST_MS = 1500 /* for who has better things to do */ };
 
 /** watch_look(cache, store, every_ms): if none of this host's processes has looked for ${every_ms}: what is new? Verdicts that were cleared anywhere are
  *  cleared here, too. 1: looked. Costs two loads when it is too early. Blocks: as the store does. What fails is tried the next time;

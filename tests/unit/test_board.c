@@ -13,7 +13,7 @@ enum { HOUR_MS = 3600000, INTERVAL_MS = 1800000, TTL_MS = 60000 };
 static char dir[64];
 static struct store *store;
 static struct board board;
-static const struct board_wish wish = {"", INTERVAL_MS, 0};
+static const struct board_wish wish = {"", INTERVAL_MS, 0, 0};
 
 /* The order of ids is that of a real store, which is not asked for anything else. */
 static int begin(void **state)
@@ -61,6 +61,7 @@ struct seen {
     const char *name, *owner;
     int64_t epoch, beat, due_ms;
     int64_t passes, accounts;
+    int64_t begun_ms, asked, swept;
 };
 
 /* A look at the store: at ${now_ms} by its clock, ${boot_ms} by ours. */
@@ -70,7 +71,12 @@ static void look(const struct seen *seen, int count, int64_t now_ms, int64_t boo
 
     board_start(&next, &board, now_ms, boot_ms);
     for (int i = 0; i < count; i++) {
-        struct slice s = {.due_ms = seen[i].due_ms, .passes = seen[i].passes, .last = {.accounts = seen[i].accounts}};
+        struct slice s = {.due_ms = seen[i].due_ms,
+                          .passes = seen[i].passes,
+                          .begun_ms = seen[i].begun_ms,
+                          .asked = seen[i].asked,
+                          .swept = seen[i].swept,
+                          .last = {.accounts = seen[i].accounts}};
         struct lease lease = {.epoch = seen[i].epoch, .beat = seen[i].beat, .ttl_ms = TTL_MS};
 
         snprintf(lease.name, sizeof lease.name, "%s", seen[i].name);
@@ -195,7 +201,7 @@ static void of_slices_that_are_due_together_two_monitors_take_different_ones(voi
     const struct seen seen[] = {{.name = "slice/instagram/", .owner = "", .due_ms = 5},
                                 {.name = "slice/instagram/s:a", .owner = "", .due_ms = 5},
                                 {.name = "slice/instagram/s:b", .owner = "", .due_ms = 5}};
-    const struct board_wish ours = {"", INTERVAL_MS, 4}, theirs = {"", INTERVAL_MS, 5};
+    const struct board_wish ours = {"", INTERVAL_MS, 4, 0}, theirs = {"", INTERVAL_MS, 5, 0};
 
     (void)state;
     look(seen, 3, HOUR_MS, 0);
@@ -206,12 +212,54 @@ static void of_slices_that_are_due_together_two_monitors_take_different_ones(voi
 static void only_the_chosen_platforms_are_taken(void **state)
 {
     const struct seen seen[] = {{.name = "slice/facebook/", .owner = ""}, {.name = "slice/insta/", .owner = ""}};
-    const struct board_wish threads = {"threads  facebook", INTERVAL_MS, 0}, instagram = {"instagram", INTERVAL_MS, 0};
+    const struct board_wish threads = {"threads  facebook", INTERVAL_MS, 0, 0},
+                            instagram = {"instagram", INTERVAL_MS, 0, 0};
 
     (void)state;
     look(seen, 2, HOUR_MS, 0);
     expect_choice(&threads, NULL, "slice/facebook/");
     expect_choice(&instagram, NULL, "none");
+}
+
+/* ---- a sweep that was asked for ---- */
+
+static void what_was_not_begun_since_a_sweep_was_asked_for_is_due_at_once(void **state)
+{
+    struct seen seen[] = {{.name = "slice/instagram/", .owner = "", .due_ms = 2 * HOUR_MS, .swept = 7},
+                          {.name = "slice/instagram/s:a", .owner = "", .due_ms = 2 * HOUR_MS, .swept = 6}};
+    const struct board_wish asked = {"", 2 * HOUR_MS, 0, 7}, before = {"", 2 * HOUR_MS, 0, 6};
+
+    (void)state;
+    look(seen, 2, HOUR_MS, 0);
+    expect_choice(&before, NULL, "none");
+    expect_choice(&asked, NULL, "slice/instagram/s:a");
+    assert_true(board_wait_ms(&board, &asked) == 0);
+    assert_true(board_wait_ms(&board, &before) == HOUR_MS);
+    seen[1].swept = 7;
+    look(seen, 2, HOUR_MS, 0);
+    expect_choice(&asked, NULL, "none");
+}
+
+static void an_asked_sweep_is_done_when_all_slices_were_begun_since_and_finished(void **state)
+{
+    struct seen seen[] = {
+        {.name = "slice/instagram/", .owner = "", .swept = 7, .accounts = 100},
+        {.name = "slice/instagram/s:a", .owner = "we", .swept = 6, .asked = 6, .begun_ms = 5, .accounts = 20},
+        {.name = "slice/instagram/s:b", .owner = "", .swept = 8, .accounts = 3}};
+    const struct board_wish asked = {"", INTERVAL_MS, 0, 7}, none = {"", INTERVAL_MS, 0, 0};
+    struct board_sums sums;
+
+    (void)state;
+    look(seen, 3, HOUR_MS, 0);
+    board_sum(&board, &asked, &sums);
+    assert_true(sums.asked_id == 7 && !sums.is_asked_done);
+    assert_true(sums.asked.accounts == 103); /* a pass that was begun before does not count */
+    seen[1] = (struct seen){.name = "slice/instagram/s:a", .owner = "", .swept = 7, .accounts = 21};
+    look(seen, 3, HOUR_MS, 0);
+    board_sum(&board, &asked, &sums);
+    assert_true(sums.is_asked_done && sums.asked.accounts == 124);
+    board_sum(&board, &none, &sums);
+    assert_true(sums.asked_id == 0 && sums.asked.accounts == 0);
 }
 
 /* ---- how long to wait, and what is told ---- */
@@ -240,7 +288,7 @@ static void sums_are_over_all_chosen_slices_whoever_holds_them(void **state)
         {.name = "slice/instagram/s:a", .owner = "they", .due_ms = 40, .passes = 3, .accounts = 20},
         {.name = "slice/facebook/", .owner = "we", .due_ms = 30, .passes = 9, .accounts = 3},
         {.name = "monitor/x", .owner = "x"}};
-    const struct board_wish instagram = {"instagram", INTERVAL_MS, 0}, none = {"threads", INTERVAL_MS, 0};
+    const struct board_wish instagram = {"instagram", INTERVAL_MS, 0, 0}, none = {"threads", INTERVAL_MS, 0, 0};
     struct board_sums sums;
 
     (void)state;
@@ -265,6 +313,8 @@ int main(void)
         TEST(the_slice_that_is_due_the_longest_is_taken_first),
         TEST(of_slices_that_are_due_together_two_monitors_take_different_ones),
         TEST(only_the_chosen_platforms_are_taken),
+        TEST(what_was_not_begun_since_a_sweep_was_asked_for_is_due_at_once),
+        TEST(an_asked_sweep_is_done_when_all_slices_were_begun_since_and_finished),
         TEST(it_waits_until_a_slice_is_due_or_its_holder_is_gone),
         TEST(sums_are_over_all_chosen_slices_whoever_holds_them),
     };

@@ -162,6 +162,26 @@ static void what_is_cut_off_is_due_as_the_whole_and_counted_once(void **state)
     assert_true(rest.cursor.type == ID_NONE && rest.now.accounts == 0 && rest.last.accounts == 0);
 }
 
+/* A pass answers the requests that were there when it began, and what is cut off of it does not. */
+static void a_pass_answers_the_sweep_request_that_it_began_with(void **state)
+{
+    struct slice s = {.platform = "instagram"}, rest, read;
+    const struct account_id at = {ID_STRING, "m"};
+    char name[LEASE_NAME_BYTES];
+    struct json *kept;
+
+    (void)state;
+    s.asked = 5;
+    slice_begin(&s, 1000, 1);
+    slice_cut(&s, &at, &rest);
+    slice_finish(&s, 2000, 2, INTERVAL_MS);
+    assert_true(s.swept == 5 && rest.swept == 0);
+    kept = slice_print(&s);
+    assert_int_equal(slice_parse(slice_name(&s, name), kept, &read), 1);
+    assert_true(read.swept == 5 && read.asked == 5);
+    json_free(kept);
+}
+
 static void a_slice_is_cut_only_where_both_parts_are_worth_it(void **state)
 {
     (void)state;
@@ -196,6 +216,7 @@ int main(void)
         cmocka_unit_test(a_slice_is_due_at_its_time_and_never_later_than_an_interval),
         cmocka_unit_test(passes_follow_each_other_in_phase_and_at_once_when_late),
         cmocka_unit_test(what_is_cut_off_is_due_as_the_whole_and_counted_once),
+        cmocka_unit_test(a_pass_answers_the_sweep_request_that_it_began_with),
         cmocka_unit_test(a_slice_is_cut_only_where_both_parts_are_worth_it),
         cmocka_unit_test(totals_add_up_and_span_the_time_of_all),
     };
