@@ -44,7 +44,11 @@ struct service *ctl_service(struct ctl *ctl)
     struct err err = {0};
 
     if (!ctl_may_touch(ctl_state_file(ctl->cfg))) return NULL;
-    if (!ctl->service && service_open(ctl->cfg, &ctl->service, &err) != ERR_OK) ctl_fail(&err);
+    if (ctl->service) return ctl->service;
+    if (service_open(ctl->cfg, &ctl->service, &err) != ERR_OK)
+        ctl_fail(&err);
+    else
+        service_load_settings(ctl->service, NULL);
     return ctl->service;
 }
 

@@ -20,7 +20,7 @@ struct exchange {
     char health[96];   /* X-Token-Health, "" none */
     int is_stale;      /* X-Token-Health-Stale: it is older than it should be */
     struct err err;    /* an error answer, when code is not ERR_OK */
-    const char *allow; /* with 405 */
+    char allow[48];    /* with 405: "GET, HEAD, PATCH" */
 };
 
 /** A handler: reads arguments, makes one service call, fills the answer. Its error is x->err. */

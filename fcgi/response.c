@@ -6,6 +6,7 @@ static const struct {
     int status;
     const char *line;
 } lines[] = {{200, "200 OK"},
+             {202, "202 Accepted"},
              {204, "204 No Content"},
              {400, "400 Bad Request"},
              {401, "401 Unauthorized"},
@@ -79,7 +80,7 @@ static void put_head(struct gateway *gateway, const struct exchange *x, size_t b
     put_header(gateway, "Cache-Control: ", "no-store");
     if (x->health[0]) put_header(gateway, "X-Token-Health: ", x->health);
     if (x->is_stale) put_header(gateway, "X-Token-Health-Stale: ", "true");
-    if (x->allow) put_header(gateway, "Allow: ", x->allow);
+    if (x->allow[0]) put_header(gateway, "Allow: ", x->allow);
     if (x->status == 401) put_header(gateway, "WWW-Authenticate: ", "Bearer");
     if (x->status == 429 || x->status == 503) put_header(gateway, "Retry-After: ", "2");
     if (x->status != 204) {

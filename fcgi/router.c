@@ -1,4 +1,5 @@
 #include "router.h"
+#include <stdio.h>
 #include <string.h>
 
 static const struct route routes[] = {
@@ -76,6 +77,14 @@ static int match(const char *pattern, const char *path, struct exchange *x)
     return *pattern || *path ? 0 : good;
 }
 
+static void allow(const char *method, struct exchange *x)
+{
+    size_t len = strlen(x->allow);
+
+    snprintf(x->allow + len, sizeof x->allow - len, "%s%s", len ? ", " : "",
+             strcmp(method, "GET") == 0 ? "GET, HEAD" : method);
+}
+
 enum route_result router_find(const char *method, const char *path, struct exchange *x, const struct route **route)
 {
     enum route_result result = ROUTE_NO_PATH;
@@ -87,8 +96,12 @@ enum route_result router_find(const char *method, const char *path, struct excha
         if (matched == 0) continue;
         *route = &routes[i];
         if (matched < 0) return ROUTE_BAD_PATH;
-        if (!strcmp(routes[i].method, wanted)) return ROUTE_FOUND;
+        if (!strcmp(routes[i].method, wanted)) {
+            x->allow[0] = '\0';
+            return ROUTE_FOUND;
+        }
         result = ROUTE_NO_METHOD;
+        allow(routes[i].method, x);
     }
     return result;
 }

@@ -56,7 +56,6 @@ static enum err_code admit(struct worker *w, struct exchange *x, enum route_resu
     if (found == ROUTE_NO_PATH) return err_set(&x->err, ERR_NOT_FOUND, NULL, "there is no such route");
     if (found == ROUTE_BAD_PATH) return err_set(&x->err, ERR_BAD_INPUT, NULL, "the path is badly encoded or too long");
     if (found == ROUTE_NO_METHOD) {
-        x->allow = strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method;
         return err_set(&x->err, ERR_BAD_METHOD, NULL, "this route takes %s", x->allow);
     }
     if (is_open) return ERR_OK;
@@ -100,6 +99,13 @@ static void give_back_memory(int64_t took_us)
     if (took_us > LONG_US && mallinfo2().fordblks > SPARE_BYTES) malloc_trim(0);
 }
 
+static void use_settings(struct worker *w, int changed)
+{
+    const struct config *cfg = service_config(w->service);
+
+    if (changed) log_setup((enum log_level)cfg->log_level, (enum log_format)cfg->log_format);
+}
+
 static void serve(struct worker *w, struct request *req)
 {
     struct exchange x = {.req = req, .service = w->service, .began_mono_ms = clock_mono_ms()};
@@ -111,6 +117,7 @@ static void serve(struct worker *w, struct request *req)
 
     log_request_id(req->id);
     if (admit(w, &x, found, route) == ERR_OK && parse_body(&x, &body) == ERR_OK) route->handler(&x);
+    if (route && route->handler == h_monitor_change) use_settings(w, 1);
     status = response_send(w->gateway, &x);
     counter_add(service_cache(w->service), COUNT_http_requests, 1);
     if (status >= 400) counter_add(service_cache(w->service), COUNT_http_errors, 1);
@@ -163,6 +170,7 @@ static void on_idle(void *arg)
 
     cache_refresh(service_cache(w->service));
     watch_look(service_cache(w->service), service_store(w->service), WATCH_EVERY_MS);
+    use_settings(w, service_take_settings(w->service));
 }
 
 static int worker_run(const struct config *cfg, int listen_fd)
@@ -175,8 +183,10 @@ static int worker_run(const struct config *cfg, int listen_fd)
     signal(SIGHUP, SIG_IGN); /* the parent's business */
     rc = open_worker(&w, cfg, listen_fd);
     if (rc == ERR_OK) gateway_on_idle(w.gateway, on_idle, &w);
+    if (rc == ERR_OK) use_settings(&w, service_load_settings(w.service, NULL));
     while (rc == ERR_OK && gateway_accept(w.gateway, &req)) {
         cache_refresh(service_cache(w.service));
+        use_settings(&w, service_take_settings(w.service));
         serve(&w, &req);
         watch_look(service_cache(w.service), service_store(w.service), WATCH_LATEST_MS);
     }

@@ -54,7 +54,7 @@ int main(int argc, char **argv)
     if (check)
         opt = monitor_check(cfg, &err) == ERR_OK ? puts("the configuration is good") < 0 : fail(&err);
     else
-        opt = monitor_run(cfg, once, &err) == ERR_OK ? EXIT_SUCCESS : fail(&err);
+        opt = monitor_run(cfg, path, once, &err) == ERR_OK ? EXIT_SUCCESS : fail(&err);
     config_free(cfg);
     return opt;
 }

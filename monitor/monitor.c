@@ -1,23 +1,33 @@
 #include "monitor.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "health/watch.h"
 #include "statistics.h"
 #include "sweep.h"
 #include <poll.h>
 #include <signal.h>
 #include <time.h>
 
-enum { LOOK_MS = 200, SAVE_AGAIN_MS = 2000, SAVE_MS = 5000, SAVE_IDLE_MS = 30000 };
+enum {
+    LOOK_MS = 200,
+    SAVE_AGAIN_MS = 2000,
+    SAVE_ASKED_MS = 1000,
+    FOLLOW_MS = 500,
+    SAVE_MS = 5000,
+    SAVE_IDLE_MS = 30000
+};
 
-static volatile sig_atomic_t stop_asked;
+static volatile sig_atomic_t stop_asked, reload_asked;
 
 struct monitor {
-    const struct config *cfg;
+    const char *path;         /* of the configuration file */
+    const struct config *cfg; /* the service's: with the settings that are in force */
     struct service *service;
     struct rota *rota;
     struct statistics statistics;
     int64_t sweeps; /* of which the end was told */
     int64_t saved_mono_ms;
+    int64_t asked_open, asked_done; /* sweep requests: that was seen unfinished; of which the end was told */
 };
 
 static void on_stop(int signo)
@@ -26,13 +36,20 @@ static void on_stop(int signo)
     stop_asked = 1;
 }
 
+static void on_reload(int signo)
+{
+    (void)signo;
+    reload_asked = 1;
+}
+
 static void catch_signals(void)
 {
-    struct sigaction stop = {.sa_handler = on_stop}, ignore = {.sa_handler = SIG_IGN};
+    struct sigaction stop = {.sa_handler = on_stop}, reload = {.sa_handler = on_reload},
+                     ignore = {.sa_handler = SIG_IGN};
 
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
-    sigaction(SIGHUP, &ignore, NULL);
+    sigaction(SIGHUP, &reload, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
@@ -52,11 +69,31 @@ static void log_sweep(const struct totals *t, const char *event, int level, cons
               7);
 }
 
+static void tell_asked(struct monitor *m)
+{
+    struct board_sums sums;
+
+    rota_sum(m->rota, &sums);
+    if (!sums.asked_id || sums.asked_id == m->asked_done) return;
+    if (!sums.is_asked_done) {
+        m->asked_open = sums.asked_id;
+        return;
+    }
+    m->asked_done = sums.asked_id;
+    if (m->asked_open == sums.asked_id)
+        log_info("TOKEN HEALTH", "the sweep that was asked for is done", LOG_I("sweep", sums.asked_id),
+                 LOG_I("accounts", sums.asked.accounts));
+}
+
 /* Sweeps of all monitors together: each of them tells of the end. */
 static void tell(struct monitor *m)
 {
     const int64_t sweeps = rota_sweeps(m->rota), now_ms = clock_mono_ms();
-    const int64_t every_ms = m->statistics.unsaved ? SAVE_AGAIN_MS : rota_is_working(m->rota) ? SAVE_MS : SAVE_IDLE_MS;
+    const int64_t every_ms = m->statistics.unsaved ? SAVE_AGAIN_MS
+                             : watch_version(service_cache(m->service), WATCH_SWEEP_REQUEST) != m->asked_done
+                                 ? SAVE_ASKED_MS
+                             : rota_is_working(m->rota) ? SAVE_MS
+                                                        : SAVE_IDLE_MS;
     struct board_sums sums;
 
     if (sweeps > m->sweeps) {
@@ -69,6 +106,37 @@ static void tell(struct monitor *m)
     }
     m->saved_mono_ms = now_ms;
     statistics_save(&m->statistics, m->rota, service_store(m->service));
+    tell_asked(m);
+}
+
+/* ---- what changes on the way ---- */
+
+static int reload(struct monitor *m)
+{
+    struct config *fresh = NULL;
+    struct err err = {0};
+    int changed;
+
+    reload_asked = 0;
+    if (config_load(m->path, &fresh, &err) != ERR_OK) {
+        log_error("TOKEN HEALTH", "the configuration is not good, and stays as it was", LOG_S("place", err.place),
+                  LOG_S("why", err.text));
+        return 0;
+    }
+    changed = service_load_settings(m->service, fresh);
+    log_info("TOKEN HEALTH", "the configuration was read again", LOG_I("changed", changed));
+    config_free(fresh);
+    return changed;
+}
+
+static void follow(struct monitor *m)
+{
+    int changed = reload_asked ? reload(m) : 0;
+
+    changed |= service_take_settings(m->service);
+    if (!changed) return;
+    log_setup((enum log_level)m->cfg->log_level, (enum log_format)m->cfg->log_format);
+    m->saved_mono_ms = 0; /* who asks what is in force is told */
 }
 
 static void sleep_ms(int64_t ms)
@@ -80,8 +148,9 @@ static void sleep_ms(int64_t ms)
     sigemptyset(&block);
     sigaddset(&block, SIGTERM);
     sigaddset(&block, SIGINT);
+    sigaddset(&block, SIGHUP);
     sigprocmask(SIG_BLOCK, &block, &old);
-    if (!stop_asked) ppoll(NULL, 0, &pause, &old);
+    if (!stop_asked && !reload_asked) ppoll(NULL, 0, &pause, &old);
     sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
@@ -107,13 +176,15 @@ static enum err_code run_once(struct monitor *m, struct err *err)
 static void run_dry(struct monitor *m)
 {
     while (!stop_asked) {
-        const int64_t next_mono_ms = clock_mono_ms() + m->cfg->check_interval_ms;
+        const int64_t began_mono_ms = clock_mono_ms();
         struct err err = {0};
-        int64_t left_ms;
 
         run_once(m, &err);
-        while (!stop_asked && (left_ms = next_mono_ms - clock_mono_ms()) > 0)
-            sleep_ms(left_ms);
+        while (!stop_asked && clock_mono_ms() - began_mono_ms < m->cfg->check_interval_ms) {
+            sleep_ms(FOLLOW_MS);
+            watch_look(service_cache(m->service), service_store(m->service), WATCH_EVERY_MS);
+            follow(m);
+        }
     }
     log_info("TOKEN HEALTH", "monitor stopped");
 }
@@ -128,8 +199,9 @@ static enum err_code run_until_stopped(struct monitor *m, struct err *err)
     while (!stop_asked) {
         int64_t idle_ms = rota_turn(m->rota, LOOK_MS);
 
+        follow(m);
         tell(m);
-        if (idle_ms > 0) sleep_ms(idle_ms < SAVE_AGAIN_MS ? idle_ms : SAVE_AGAIN_MS);
+        if (idle_ms > 0) sleep_ms(idle_ms < FOLLOW_MS ? idle_ms : FOLLOW_MS);
     }
     rota_leave(m->rota);
     statistics_save(&m->statistics, m->rota, service_store(m->service));
@@ -160,9 +232,9 @@ enum err_code monitor_check(const struct config *cfg, struct err *err)
     return rc;
 }
 
-enum err_code monitor_run(const struct config *cfg, int once, struct err *err)
+enum err_code monitor_run(const struct config *cfg, const char *path, int once, struct err *err)
 {
-    struct monitor m = {.cfg = cfg};
+    struct monitor m = {.path = path};
     struct err prepare = {0};
     enum err_code rc;
 
@@ -173,6 +245,10 @@ enum err_code monitor_run(const struct config *cfg, int once, struct err *err)
         service_close(m.service);
         return rc;
     }
+    m.cfg = cfg = service_config(m.service);
+    service_announce_settings(m.service);
+    if (service_load_settings(m.service, NULL))
+        log_setup((enum log_level)cfg->log_level, (enum log_format)cfg->log_format);
     log_info("TOKEN HEALTH", "monitor started", LOG_S("store", store_kind(service_store(m.service))),
              LOG_I("interval_ms", cfg->check_interval_ms), LOG_I("batch_size", cfg->batch_size),
              LOG_I("dry_run", cfg->dry_run));

@@ -49,6 +49,15 @@ static int is_newer(const struct json *last, const struct totals *ours)
     return once && text && clock_parse(text, &finished_at_ms) && finished_at_ms > ours->finished_at_ms;
 }
 
+static struct json *asked_json(const struct board_sums *sums)
+{
+    struct json *j = sweep_json(&sums->asked, sums->is_asked_done);
+
+    json_set(j, "id", json_new_int(sums->asked_id));
+    if (!sums->is_asked_done) json_set(j, "finishedAt", NULL);
+    return j;
+}
+
 static void put_rota(const struct statistics *s, const struct rota *rota, struct json *j)
 {
     struct json *monitors = rota_monitors(rota);
@@ -63,6 +72,8 @@ static void put_rota(const struct statistics *s, const struct rota *rota, struct
     json_set(j, "sweeps", json_new_int(rota_sweeps(rota)));
     json_set(j, "slices", json_new_int(sums.slices));
     json_set(j, "currentSweep", sums.under_way ? sweep_json(&sums.now, 0) : NULL);
+    json_remove(j, "askedSweep");
+    if (sums.asked_id) json_set(j, "askedSweep", asked_json(&sums));
     if (!is_newer(json_member(j, "lastSweep"), &sums.last)) json_set(j, "lastSweep", sweep_json(&sums.last, 1));
 }
 

@@ -38,15 +38,22 @@ enum err_code walk_new(struct service *service, const struct walk_options *optio
     TAILQ_INIT(&w->pages);
     w->validate = (struct validate_options){.force = 1,
                                             .since_ms = options->since_ms,
-                                            .fix = cfg->enable_auto_fix,
-                                            .refresh = cfg->enable_auto_refresh,
                                             .learn = 1,
-                                            .max_retries = (int)cfg->max_retries,
-                                            .retry_delay_ms = cfg->retry_delay_ms,
                                             .budget_wait_ms = LIMIT_BUDGET_WAIT_MS,
                                             .dry_run = cfg->dry_run,
                                             .fence = options->fence};
     return ERR_OK;
+}
+
+/* As they are now: they may change on the way. */
+static void take_settings(struct walk *w)
+{
+    const struct config *cfg = service_config(w->service);
+
+    w->validate.fix = cfg->enable_auto_fix;
+    w->validate.refresh = cfg->enable_auto_refresh;
+    w->validate.max_retries = (int)cfg->max_retries;
+    w->validate.retry_delay_ms = cfg->retry_delay_ms;
 }
 
 static void drop_waiting(struct walk *w)
@@ -148,6 +155,7 @@ enum err_code walk_on(struct walk *w, struct err *err)
     struct validator *v = service_validator(w->service);
     const int room = (int)service_config(w->service)->batch_size;
 
+    take_settings(w);
     while (walk_has_more(w) && validator_active(v) < room) {
         enum err_code rc;
 

@@ -433,6 +433,13 @@ fail:
     return err_set(err, ERR_NOMEM, NULL, "no memory for the HTTP client");
 }
 
+void http_client_widen(struct http_client *client, int max_connections)
+{
+    if (max_connections <= client->options.max_connections) return;
+    client->options.max_connections = max_connections;
+    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)max_connections);
+}
+
 void http_client_free(struct http_client *client)
 {
     struct call *call;

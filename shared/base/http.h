@@ -83,6 +83,8 @@ enum err_code http_start(struct http_client *client, const struct http_request *
 int http_run(struct http_client *client, int wait_ms);
 int http_inflight(const struct http_client *client);
 /** http_client_free(client): drops calls under way without calling done. NULL allowed. */
+/** http_client_widen(c, max_connections): so many calls at the same time from now on; never fewer than before. */
+void http_client_widen(struct http_client *client, int max_connections);
 void http_client_free(struct http_client *client);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/http.h"
 #include "base/log.h"
 #include "health/refresh_replay.h"
+#include "health/settings.h"
 #include "token/crypto.h"
 #include "token/keyring.h"
 #include <stdio.h>
@@ -10,7 +11,10 @@
 #include <string.h>
 
 struct service {
-    const struct config *cfg;
+    struct config
+        live; /* the program's configuration, with the settings that are in force; secrets and texts are borrowed */
+    const struct config *cfg; /* that */
+    struct settings settings;
     struct store *store;
     struct cache *cache;
     struct provider_set *providers;
@@ -35,14 +39,18 @@ static enum err_code open_ring(struct service *s, struct err *err)
     return keyring_new(&options, &s->ring, err);
 }
 
+static int most_calls(const struct config *cfg)
+{
+    return (int)(cfg->batch_size > cfg->responder_concurrency ? cfg->batch_size : cfg->responder_concurrency);
+}
+
 static enum err_code open_http(struct service *s, struct err *err)
 {
     const struct config *cfg = s->cfg;
-    int64_t most = cfg->batch_size > cfg->responder_concurrency ? cfg->batch_size : cfg->responder_concurrency;
     struct http_options options = {
         .connect_timeout_ms = cfg->connect_timeout_ms,
         .total_timeout_ms = cfg->provider_timeout_ms,
-        .max_connections = (int)most,
+        .max_connections = most_calls(cfg),
         .ca_file = cfg->ca_file[0] ? cfg->ca_file : NULL,
         .user_agent = "token-health",
     };
@@ -83,7 +91,9 @@ enum err_code service_open(const struct config *cfg, struct service **service, s
 
     *service = NULL;
     if (!s) return err_set(err, ERR_NOMEM, NULL, "no memory for the service");
-    s->cfg = cfg;
+    s->live = *cfg;
+    s->cfg = &s->live;
+    settings_init(&s->settings, &s->live);
     rc = open_parts(s, err);
     if (rc == ERR_OK)
         *service = s;
@@ -163,4 +173,41 @@ void service_replay(struct service *service, int64_t max_ms)
 
     if (refresh_replay(service->spool, service->store, service->ring, max_ms, NULL, &err) != ERR_OK)
         log_error("TOKEN HEALTH", "the spool cannot be read", LOG_S("spool", err.place), LOG_S("why", err.text));
+}
+
+/* ---- settings ---- */
+
+static int in_force(struct service *s, int changed)
+{
+    if (changed) http_client_widen(s->http, most_calls(s->cfg));
+    return changed;
+}
+
+int service_take_settings(struct service *s)
+{
+    return in_force(s, settings_take(&s->settings, s->cache, s->store));
+}
+
+int service_load_settings(struct service *s, const struct config *fresh)
+{
+    if (fresh) settings_rebase(&s->settings, fresh);
+    return in_force(s, settings_load(&s->settings, s->store));
+}
+
+void service_announce_settings(struct service *s)
+{
+    s->settings.is_loud = 1;
+}
+
+enum err_code service_change_settings(struct service *s, const struct settings_wish *wish, struct err *err)
+{
+    enum err_code rc = settings_change(&s->settings, s->cache, s->store, wish, err);
+
+    in_force(s, rc == ERR_OK);
+    return rc;
+}
+
+enum err_code service_settings(struct service *s, struct json **out, struct err *err)
+{
+    return settings_json(&s->settings, s->store, out, err);
 }

@@ -27,6 +27,23 @@ struct spool *service_spool(struct service *service);
  *  Begins nothing more after ${max_ms}. Blocks: as the store does. What fails is in the log, and tried again the next time. */
 void service_replay(struct service *service, int64_t max_ms);
 
+struct settings_wish;
+/** service_take_settings(service): the settings that were changed elsewhere come into force (settings.h), in service_config; 1: something changed.
+ *  Costs a load when there is nothing new. service_load_settings(service, fresh): the
+ *  same at the start (NULL), or when the file was read again. service_announce_settings: what
+ *  comes into force is said in the log. */
+int service_take_settings(struct service *service);
+int service_load_settings(struct service *service, const struct config *fresh);
+void service_announce_settings(struct service *service);
+/** service_change_settings, service_settings: settings_change, settings_json. */
+enum err_code service_change_settings(struct service *service, const struct settings_wish *wish, struct err *err);
+enum err_code service_settings(struct service *service, struct json **out, struct err *err);
+/** service_ask_sweep(service, by, &id, err): all accounts are swept again, from now on, by whatever monitors there are. ${id} tells it from others.
+ *  service_monitor(service, out, err): {monitor: the statistics, settings, sweep: the last one that was asked for: {id, state, …} or null}. Owns:
+ *  caller. */
+enum err_code service_ask_sweep(struct service *service, const char *by, int64_t *id, struct err *err);
+enum err_code service_monitor(struct service *service, struct json **out, struct err *err);
+
 /** An account's result, plain data, for the answers of DESIGN 10. */
 struct account_report {
     char id[LIMIT_ID_BYTES];

@@ -28,10 +28,10 @@ def rows(path, macro):
     """The arguments of every MACRO(…) line of a .def file as Python values; names stay text, strings in sequence are joined."""
     text = re.sub(r"/\*.*?\*/", "", read(path), flags=re.S)
     found = []
-    for match in re.finditer(rf"^{macro}\(((?:{STRING}|[^\"()])*)\)", text, re.M):
+    for match in re.finditer(rf"^(?:{macro})\(((?:{STRING}|[^\"()])*)\)", text, re.M):
         cells = re.findall(rf"(?:{STRING}\s*)+|[^,\"\s][^,\"]*", match[1])
         found.append(["".join(ast.literal_eval(s) for s in re.findall(STRING, c)) if c.startswith('"') else c.strip() for c in cells])
-    if not found or len(found) != len(re.findall(rf"^{macro}\(", text, re.M)):
+    if not found or len(found) != len(re.findall(rf"^(?:{macro})\(", text, re.M)):
         raise ValueError(f"{path}: a {macro} line cannot be read")
     return found
 
@@ -63,7 +63,7 @@ class Key:
 
 
 def config_keys():
-    return [Key(cells) for cells in rows("shared/base/config.def", "CONFIG")]
+    return [Key(cells) for cells in rows("shared/base/config.def", "CONFIG|CONFIG_LIVE")]
 
 
 def cell(text):
