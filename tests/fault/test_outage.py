@@ -6,7 +6,7 @@ import time
 import unittest
 
 from case import ServiceCase, account, registration, sealed
-from harness import BUILD, free_port, stop_process, wait_for
+from harness import BUILD, free_port, stop_process
 from sandbox import Sandbox, make_certificate
 
 ACCOUNTS, REVOKED, SWEEPS, INTERVAL_S, CONFIRM_S, BATCH = 2000, 100, 3, 12, 1, 64
@@ -120,18 +120,23 @@ class Outage(ServiceCase):
         began = time.monotonic()
         monitor = self.service.start_monitor()
         self.addCleanup(stop_process, monitor)
-        limit_s = INTERVAL_S + 10  # an interval, a sweep, and a busy machine
-        wait_for(lambda: all(self.verdicts()[n][0] == "broken" for n in revoked), limit_s, "all are found")
-        found_s = time.monotonic() - began
-        wait_for(lambda: all(self.verdicts()[n][2] for n in revoked), limit_s, "all are confirmed")
-        confirmed_s = time.monotonic() - began
+        found_s = self.seconds_until(began, lambda verdicts: all(verdicts[n][0] == "broken" for n in revoked))
+        confirmed_s = self.seconds_until(began, lambda verdicts: all(verdicts[n][2] for n in revoked))
         after = self.verdicts()
         wrong = [n for n in before if n not in revoked and after[n] != before[n]]
         self.figures.append(f"FIGURE: after an outage: {REVOKED} of {ACCOUNTS} revoked, all found in {found_s:.1f} s, confirmed in "
                             f"{confirmed_s:.1f} s (interval {INTERVAL_S} s), {len(wrong)} others changed")
         self.assertEqual(wrong, [])
-        log = self.service.log("monitor")
-        self.assertIn("the provider answers again", log)
+        # An interval to be found in, one to be confirmed in, two sweeps, and a busy machine.
+        self.assertLess(confirmed_s, 2 * INTERVAL_S + 30)
+        self.assertIn("the provider answers again", self.service.log("monitor"))
+
+    def seconds_until(self, began, condition):
+        """Looks seldom: to read 2,000 documents is work, too."""
+        while not condition(self.verdicts()):
+            self.assertLess(time.monotonic() - began, 2 * INTERVAL_S + 60, self.service.log("monitor")[-3000:])
+            time.sleep(1)
+        return time.monotonic() - began
 
 
 if __name__ == "__main__":
