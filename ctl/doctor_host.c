@@ -120,7 +120,7 @@ void doctor_responder(struct checkup *c)
     char text[512];
     int answers = strncmp(where, "unix:", 5) ? connect_tcp(where) : connect_unix(where + 5);
 
-    if (!strcmp(where, "fd:0")) return; /* whoever gives the socket knows its place */
+    if (!strncmp(where, "fd:", 3)) return; /* whoever gives the socket knows its place */
     snprintf(text, sizeof text, "%s%s%s%s", where, answers ? ": a responder listens" : ": nobody listens",
              answers ? "" : ", or you may not connect: ", answers ? "" : strerror(errno));
     doctor_tell(c, answers ? FINDING_OK : FINDING_WARN, "responder", text,

@@ -1,6 +1,7 @@
 #include "listen.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -11,12 +12,24 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-int listen_given(int fd)
+static int is_listening(int fd)
 {
     int listening = 0;
     socklen_t len = sizeof listening;
 
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening;
+}
+
+const char *listen_inherited(void)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    int ours = pid && count && strtol(pid, NULL, 10) == (long)getpid() && strtol(count, NULL, 10) >= 1;
+
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+    if (is_listening(STDIN_FILENO)) return "fd:0";
+    return ours ? "fd:3" : NULL;
 }
 
 /* Any address as an IPv6 one (RFC 4291, 2.5.5.2: IPv4 mapped), so that each has one form. */
@@ -124,9 +137,11 @@ enum err_code listen_open(const char *where, unsigned mode, int backlog, int *fd
     enum err_code rc;
 
     *made = 0;
-    if (!strcmp(where, "fd:0")) {
-        *fd = STDIN_FILENO;
-        return listen_given(*fd) ? ERR_OK : err_set(err, ERR_CONFIG, where, "descriptor 0 is no listening socket");
+    if (!strcmp(where, "fd:0") || !strcmp(where, "fd:3")) {
+        *fd = where[3] - '0';
+        if (!is_listening(*fd)) return err_set(err, ERR_CONFIG, where, "descriptor %d is no listening socket", *fd);
+        if (*fd != STDIN_FILENO) fcntl(*fd, F_SETFD, FD_CLOEXEC);
+        return ERR_OK;
     }
     if (strncmp(where, "unix:", 5) != 0) return listen_tcp(where, backlog, fd, err);
     rc = listen_unix(where + 5, mode, backlog, fd, err);

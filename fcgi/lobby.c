@@ -17,7 +17,8 @@
 
 enum {
     EVENTS_MAX = LIMIT_KEPT_CONNECTIONS + 2, /* all that can be ready at once */
-    LAST_CALL_MS = 200                       /* for a request that is on its way when the worker has to stop */
+    LAST_ONES = 16,    /* connections taken in at the end: under more than that the other workers are awake */
+    LAST_CALL_MS = 200 /* for a request that is on its way when the worker has to stop */
 };
 
 struct lobby {
@@ -130,11 +131,17 @@ static int is_ready(const struct epoll_event *events, int count, int fd)
     return 0;
 }
 
-static void begin_to_stop(struct lobby *l)
+/* Connections that came before the socket was left may have woken this worker alone: they are its own. */
+void lobby_stop(struct lobby *l)
 {
-    l->stopping = 1;
+    int fd;
+
+    if (l->stopping) return;
     epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->listen_fd, NULL);
     epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->signal_fd, NULL);
+    for (int i = 0; i < LAST_ONES && (fd = accept_one(l)) >= 0; i++)
+        lobby_keep(l, fd);
+    l->stopping = 1;
 }
 
 static int last_call(struct lobby *l)
@@ -145,14 +152,14 @@ static int last_call(struct lobby *l)
     return take_kept(l, events, count);
 }
 
-/* New and kept connections take turns. But whoever was woken up by a new connection has to accept it now: the kernel woke
- * nobody else for it. Only the wait that sleeps can have been that waking. */
 void lobby_on_idle(struct lobby *l, lobby_idle_fn *fn, void *arg)
 {
     l->idle = fn;
     l->idle_arg = arg;
 }
 
+/* New and kept connections take turns. But whoever was woken up by a new connection has to accept it now: the kernel woke
+ * nobody else for it. Only the wait that sleeps can have been that waking. */
 int lobby_wait(struct lobby *l)
 {
     struct epoll_event events[EVENTS_MAX];
@@ -162,12 +169,13 @@ int lobby_wait(struct lobby *l)
 
         if (slept) count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, l->idle ? LOBBY_IDLE_MS : -1);
         if (count == 0 && l->idle) l->idle(l->idle_arg);
-        if (count <= 0) continue; /* a debugger, SIGSTOP */
+        if (count < 0) continue; /* a debugger, SIGSTOP */
         if (is_ready(events, count, l->signal_fd)) {
-            begin_to_stop(l);
+            lobby_stop(l);
             break;
         }
-        newcomer = is_ready(events, count, l->listen_fd);
+        newcomer =
+            count == 0 || is_ready(events, count, l->listen_fd); /* count == 0: it may have woken a worker that died */
         goes_first = newcomer && (slept || !l->new_was_last);
         if (goes_first) fd = accept_one(l);
         l->new_was_last = fd >= 0;

@@ -11,6 +11,8 @@ enum err_code lobby_new(int listen_fd, struct lobby **lobby, struct err *err);
 /** lobby_wait(lobby): a connection that has something to read (or was closed by its peer); it is the caller's, who closes it or
  *  gives it to lobby_keep. -1: SIGTERM or SIGINT came, and no connection that was taken in has something to say any more. Reads and writes on it fail after LIMIT_REQUEST_STALL_S without progress. */
 int lobby_wait(struct lobby *lobby);
+/** lobby_stop(lobby): as SIGTERM does: no new connection; lobby_wait gives out what has come so far, then -1. */
+void lobby_stop(struct lobby *lobby);
 /** lobby_on_idle(lobby, fn, arg): ${fn} is called now and then (LOBBY_IDLE_MS) while lobby_wait has nothing to do. */
 enum { LOBBY_IDLE_MS = 500 };
 typedef void lobby_idle_fn(void *arg);

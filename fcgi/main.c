@@ -32,7 +32,7 @@ static enum err_code check_providers(const struct config *cfg, struct err *err)
 
 static enum err_code run(struct config **cfg, const struct options *o, unsigned mode, int *status, struct err *err)
 {
-    const char *where = o->listen ? o->listen : listen_given(STDIN_FILENO) ? "fd:0" : (*cfg)->listen;
+    const char *given = listen_inherited(), *where = o->listen ? o->listen : given ? given : (*cfg)->listen;
     struct prefork_options options = {.config_path = o->config, .workers = o->workers, .listen_fd = -1};
     char socket_path[256] = ""; /* a socket's path has at most 107 bytes */
     int made = 0;

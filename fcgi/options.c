@@ -6,14 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] = "Usage: token-health-fcgi [OPTION]…\n"
-                            "FastCGI responder of token-health.\n"
-                            "  -c, --config FILE    configuration (default /etc/token-health/token-health.conf)\n"
-                            "  -l, --listen WHERE   unix:PATH, HOST:PORT, or fd:0 for a socket given on descriptor 0\n"
-                            "  -w, --workers N      worker processes\n"
-                            "      --check-config   say whether the configuration is good, then exit\n"
-                            "  -V, --version        print the version\n"
-                            "  -h, --help           print this\n";
+static const char usage[] =
+    "Usage: token-health-fcgi [OPTION]…\n"
+    "FastCGI responder of token-health.\n"
+    "  -c, --config FILE    configuration (default /etc/token-health/token-health.conf)\n"
+    "  -l, --listen WHERE   unix:PATH, HOST:PORT, or fd:0, fd:3 for a socket given on that descriptor\n"
+    "  -w, --workers N      worker processes\n"
+    "      --check-config   say whether the configuration is good, then exit\n"
+    "  -V, --version        print the version\n"
+    "  -h, --help           print this\n";
 
 static int say(FILE *to, const char *text, int status, int *out)
 {

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -18,7 +19,10 @@ enum {
     BACKOFF_MAX_MS = 30000,
     DRAIN_MS = 15000,
     TRIAL_MS = 30000,
-    TICK_MS = 100
+    TICK_MS = 100,
+    FROZEN_MS = 5000, /* the parent itself was not running: a debugger, a frozen container */
+    STATUS_MS = 5000,
+    SILENT_MS = 60000 /* with no stuck_timeout: nothing moves for so long */
 };
 
 struct slot {
@@ -31,7 +35,10 @@ struct prefork {
     const struct prefork_options *options;
     const struct prefork_program *program;
     struct slot slots[LIMIT_WORKERS];
-    int count; /* slots beyond it are on their way out */
+    int count;            /* slots beyond it are on their way out */
+    struct pulse *pulses; /* one a slot */
+    int64_t looked_mono_ms, status_mono_ms;
+    int is_ready; /* the supervisor knows */
     pid_t trial;
     int trial_status;
     int stop;   /* SIGTERM or SIGINT came */
@@ -56,11 +63,18 @@ static pid_t start_child(const struct prefork *p)
     return 0;
 }
 
-static void spawn(const struct prefork *p, struct slot *slot)
+static void spawn(struct prefork *p, int number)
 {
-    pid_t pid = start_child(p);
+    struct slot *slot = &p->slots[number];
+    const struct prefork_worker self = {.cfg = p->cfg,
+                                        .listen_fd = p->options->listen_fd,
+                                        .pulse = &p->pulses[number],
+                                        .max_requests = pulse_max_requests(p->cfg->max_requests, number, p->count)};
+    pid_t pid;
 
-    if (pid == 0) exit(p->program->run(p->cfg, p->options->listen_fd));
+    pulse_reset(&p->pulses[number]);
+    pid = start_child(p);
+    if (pid == 0) exit(p->program->run(&self));
     slot->pid = pid > 0 ? pid : 0;
     slot->born_mono_ms = clock_mono_ms();
     slot->due_mono_ms = slot->born_mono_ms + BACKOFF_MS;
@@ -69,7 +83,7 @@ static void spawn(const struct prefork *p, struct slot *slot)
 static void spawn_missing(struct prefork *p)
 {
     for (int i = 0; i < p->count; i++)
-        if (p->slots[i].pid == 0 && clock_mono_ms() >= p->slots[i].due_mono_ms) spawn(p, &p->slots[i]);
+        if (p->slots[i].pid == 0 && clock_mono_ms() >= p->slots[i].due_mono_ms) spawn(p, i);
 }
 
 static void obituary(struct slot *slot, int status)
@@ -109,6 +123,53 @@ static int reap(struct prefork *p)
     return alive;
 }
 
+/* ---- whether the workers move, and what the supervisor hears of it ---- */
+
+/* Nobody moves while everything stands still: then each of them gets its time again. */
+static void see_frozen(struct prefork *p)
+{
+    int64_t now_ms = clock_mono_ms();
+
+    if (p->looked_mono_ms && now_ms - p->looked_mono_ms > FROZEN_MS)
+        for (int i = 0; i < LIMIT_WORKERS; i++)
+            pulse_move(&p->pulses[i]);
+    p->looked_mono_ms = now_ms;
+}
+
+static void kill_stuck(struct prefork *p)
+{
+    for (int i = 0; i < LIMIT_WORKERS; i++) {
+        int64_t silent_ms = pulse_silence(&p->pulses[i]);
+
+        if (!p->slots[i].pid || !p->cfg->stuck_timeout_ms || silent_ms <= p->cfg->stuck_timeout_ms) continue;
+        log_error("TOKEN HEALTH", "a worker is stuck: it is killed and replaced", LOG_I("pid", p->slots[i].pid),
+                  LOG_I("silent_ms", silent_ms));
+        kill(p->slots[i].pid, SIGKILL);
+        pulse_move(&p->pulses[i]); /* said once */
+    }
+}
+
+static void tell_supervisor(struct prefork *p)
+{
+    int64_t requests = 0, now_ms = clock_mono_ms();
+    int workers = 0, moving = 0;
+
+    for (int i = 0; i < LIMIT_WORKERS; i++) {
+        int is_open = p->slots[i].pid && atomic_load(&p->pulses[i].is_open);
+
+        requests += atomic_load(&p->pulses[i].request_count);
+        workers += is_open;
+        moving += is_open &&
+                  pulse_silence(&p->pulses[i]) <= (p->cfg->stuck_timeout_ms ? p->cfg->stuck_timeout_ms : SILENT_MS);
+    }
+    if (moving) notify_alive();
+    if (!workers || (p->is_ready && now_ms - p->status_mono_ms < STATUS_MS)) return;
+    notify_send("%sSTATUS=%d of %d workers ready, %lld requests answered", p->is_ready ? "" : "READY=1\n", workers,
+                p->count, (long long)requests);
+    p->is_ready = 1;
+    p->status_mono_ms = now_ms;
+}
+
 /* What a signal wants is remembered, wherever it comes. */
 static void wait_signal(struct prefork *p, int64_t ms)
 {
@@ -117,6 +178,9 @@ static void wait_signal(struct prefork *p, int64_t ms)
 
     if (signo == SIGTERM || signo == SIGINT) p->stop = 1;
     if (signo == SIGHUP) p->reread = 1;
+    see_frozen(p);
+    kill_stuck(p);
+    if (!p->stop) tell_supervisor(p);
 }
 
 /* The parent itself opens nothing, so a child finds out whether this configuration works. */
@@ -208,9 +272,12 @@ static void supervise(struct prefork *p)
         reap(p);
         while (p->reread && !p->stop) {
             p->reread = 0;
+            notify_send("RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=reloading", (long long)(clock_mono_ns() / 1000));
             reload(p);
+            p->is_ready = 0; /* to be said again */
         }
     }
+    notify_send("STOPPING=1\nSTATUS=finishing the requests under way");
     drain(p);
     log_info("TOKEN HEALTH", "responder stopped");
 }
@@ -222,6 +289,12 @@ int prefork_run(struct config *cfg, const struct prefork_options *options, const
 
     p = (struct prefork){.cfg = cfg, .options = options, .program = program};
     p.count = wanted_workers(&p);
+    p.pulses = pulse_map(LIMIT_WORKERS);
+    if (!p.pulses) {
+        log_error("TOKEN HEALTH", "no memory for the workers", LOG_S("why", strerror(errno)));
+        config_free(cfg);
+        return EXIT_FAILURE;
+    }
     sigemptyset(&p.signals);
     sigaddset(&p.signals, SIGTERM);
     sigaddset(&p.signals, SIGINT);

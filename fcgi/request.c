@@ -13,6 +13,7 @@ enum { ROLE_AUTHORIZER = 2 }; /* FastCGI specification 1.0, 5.1 */
 struct gateway {
     FCGX_Request fcgi;
     struct lobby *lobby;
+    struct pulse *pulse;
     unsigned long long worker_tag, sequence; /* parts of a request id */
     char body[LIMIT_REQUEST_BODY_BYTES + 2];
 };
@@ -22,13 +23,14 @@ static void draw_tag(unsigned long long *tag)
     if (getrandom(tag, sizeof *tag, 0) != (ssize_t)sizeof *tag) *tag = (unsigned long long)getpid();
 }
 
-enum err_code gateway_new(int listen_fd, struct gateway **gateway, struct err *err)
+enum err_code gateway_new(int listen_fd, struct pulse *pulse, struct gateway **gateway, struct err *err)
 {
     struct gateway *g = calloc(1, sizeof *g);
     enum err_code rc = ERR_OK;
 
     *gateway = NULL;
     if (!g) return err_set(err, ERR_NOMEM, NULL, "no memory for the worker");
+    g->pulse = pulse;
     /* libfcgi gets connections from the lobby and none from the socket: its own accept would block on a silent one. */
     if (FCGX_Init() != 0 || FCGX_InitRequest(&g->fcgi, -1, FCGI_FAIL_ACCEPT_ON_INTR) != 0)
         rc = err_set(err, ERR_INTERNAL, NULL, "libfcgi cannot be started");
@@ -201,11 +203,18 @@ void gateway_on_idle(struct gateway *g, void (*fn)(void *arg), void *arg)
     lobby_on_idle(g->lobby, fn, arg);
 }
 
+void gateway_stop(struct gateway *g)
+{
+    lobby_stop(g->lobby);
+}
+
 int gateway_accept(struct gateway *g, struct request *req)
 {
     for (;;) {
-        int fd = lobby_wait(g->lobby);
+        int fd;
 
+        pulse_move(g->pulse);
+        fd = lobby_wait(g->lobby);
         if (fd < 0) return 0;
         g->fcgi.ipcFd = fd;
         g->fcgi.keepConnection = 1; /* or FCGX_Accept_r would close it as the last request's */

@@ -3,6 +3,7 @@
 #define TH_REQUEST_H
 #include "base/err.h"
 #include "base/limits.h"
+#include "pulse.h"
 #include <stddef.h>
 
 enum { REQUEST_ID_BYTES = 65, METHOD_BYTES = 16 };
@@ -24,8 +25,10 @@ struct request {
 };
 
 struct gateway; /* one worker's side of the listening socket */
-/** gateway_new(listen_fd, &gateway, err): see lobby_new. */
-enum err_code gateway_new(int listen_fd, struct gateway **gateway, struct err *err);
+/** gateway_new(listen_fd, pulse, &gateway, err): see lobby_new. ${pulse} is moved before each wait. Borrows pulse. */
+enum err_code gateway_new(int listen_fd, struct pulse *pulse, struct gateway **gateway, struct err *err);
+/** gateway_stop(g): no new connection; gateway_accept goes on as after SIGTERM. */
+void gateway_stop(struct gateway *g);
 /** gateway_on_idle(g, fn, arg): ${fn} is called now and then while gateway_accept waits. */
 void gateway_on_idle(struct gateway *g, void (*fn)(void *arg), void *arg);
 /** gateway_accept(gateway, req): wait for a request. 1: ${req} is filled; 0: SIGTERM or SIGINT came (they are blocked but while waiting

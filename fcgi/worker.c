@@ -17,6 +17,7 @@ struct worker {
     struct service *service;
     struct gateway *gateway;
     struct auth *auth;
+    struct pulse *pulse;
     int64_t remind_mono_ms; /* the next time that unchecked requests are told of */
 };
 
@@ -158,7 +159,7 @@ static enum err_code open_worker(struct worker *w, const struct config *cfg, int
         log_warn("TOKEN HEALTH", "the store is not prepared", LOG_S("why", err.text));
     err_clear(&err);
     rc = auth_new(cfg->keys_file, &w->auth, &err);
-    if (rc == ERR_OK) rc = gateway_new(listen_fd, &w->gateway, &err);
+    if (rc == ERR_OK) rc = gateway_new(listen_fd, w->pulse, &w->gateway, &err);
     if (rc != ERR_OK) log_error("TOKEN HEALTH", "a worker cannot start", LOG_S("why", err.text));
     return rc;
 }
@@ -168,20 +169,23 @@ static void on_idle(void *arg)
 {
     struct worker *w = arg;
 
+    pulse_move(w->pulse);
     cache_refresh(service_cache(w->service));
     watch_look(service_cache(w->service), service_store(w->service), WATCH_EVERY_MS);
     use_settings(w, service_take_settings(w->service));
 }
 
-static int worker_run(const struct config *cfg, int listen_fd)
+static int worker_run(const struct prefork_worker *self)
 {
-    struct worker w = {0};
+    struct worker w = {.pulse = self->pulse};
+    int64_t answered = 0;
     static struct request req;
     enum err_code rc;
 
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN); /* the parent's business */
-    rc = open_worker(&w, cfg, listen_fd);
+    rc = open_worker(&w, self->cfg, self->listen_fd);
+    if (rc == ERR_OK) atomic_store(&w.pulse->is_open, 1);
     if (rc == ERR_OK) gateway_on_idle(w.gateway, on_idle, &w);
     if (rc == ERR_OK) use_settings(&w, service_load_settings(w.service, NULL));
     while (rc == ERR_OK && gateway_accept(w.gateway, &req)) {
@@ -189,7 +193,11 @@ static int worker_run(const struct config *cfg, int listen_fd)
         use_settings(&w, service_take_settings(w.service));
         serve(&w, &req);
         watch_look(service_cache(w.service), service_store(w.service), WATCH_LATEST_MS);
+        pulse_count(w.pulse);
+        if (++answered == self->max_requests) gateway_stop(w.gateway);
     }
+    if (self->max_requests && answered >= self->max_requests)
+        log_info("TOKEN HEALTH", "a worker has done its part", LOG_I("requests", answered));
     gateway_free(w.gateway);
     auth_free(w.auth);
     service_close(w.service);

@@ -1,6 +1,7 @@
 #include "monitor.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "health/watch.h"
 #include "statistics.h"
 #include "sweep.h"
@@ -99,6 +100,8 @@ static void tell(struct monitor *m)
     if (sweeps > m->sweeps) {
         rota_sum(m->rota, &sums);
         log_sweep(&sums.last, "sweep done", LOG_INFO, "");
+        notify_send("STATUS=last sweep: %lld accounts, %lld broken, %lld inconclusive", (long long)sums.last.accounts,
+                    (long long)sums.last.broken, (long long)sums.last.inconclusive);
         counter_add(service_cache(m->service), COUNT_sweeps, sweeps - m->sweeps);
         m->sweeps = sweeps;
     } else if (m->saved_mono_ms && now_ms - m->saved_mono_ms < every_ms) {
@@ -131,8 +134,13 @@ static int reload(struct monitor *m)
 
 static void follow(struct monitor *m)
 {
-    int changed = reload_asked ? reload(m) : 0;
+    int changed = 0;
 
+    if (reload_asked) {
+        notify_send("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(clock_mono_ns() / 1000));
+        changed = reload(m);
+        notify_send("READY=1");
+    }
     changed |= service_take_settings(m->service);
     if (!changed) return;
     log_setup((enum log_level)m->cfg->log_level, (enum log_format)m->cfg->log_format);
@@ -181,6 +189,7 @@ static void run_dry(struct monitor *m)
 
         run_once(m, &err);
         while (!stop_asked && clock_mono_ms() - began_mono_ms < m->cfg->check_interval_ms) {
+            notify_alive();
             sleep_ms(FOLLOW_MS);
             watch_look(service_cache(m->service), service_store(m->service), WATCH_EVERY_MS);
             follow(m);
@@ -199,10 +208,12 @@ static enum err_code run_until_stopped(struct monitor *m, struct err *err)
     while (!stop_asked) {
         int64_t idle_ms = rota_turn(m->rota, LOOK_MS);
 
+        notify_alive();
         follow(m);
         tell(m);
         if (idle_ms > 0) sleep_ms(idle_ms < FOLLOW_MS ? idle_ms : FOLLOW_MS);
     }
+    notify_send("STOPPING=1\nSTATUS=finishing the accounts under way");
     rota_leave(m->rota);
     statistics_save(&m->statistics, m->rota, service_store(m->service));
     usage = store_usage(service_store(m->service));
@@ -254,6 +265,7 @@ enum err_code monitor_run(const struct config *cfg, const char *path, int once, 
              LOG_I("dry_run", cfg->dry_run));
     if (!cfg->dry_run && store_prepare(service_store(m.service), report_index, NULL, &prepare) != ERR_OK)
         log_warn("TOKEN HEALTH", "the store is not prepared", LOG_S("why", prepare.text));
+    if (!once) notify_send("READY=1\nSTATUS=checking every %lld s", (long long)cfg->check_interval_ms / 1000);
     if (cfg->dry_run && !once)
         run_dry(&m);
     else

@@ -1,6 +1,7 @@
 #include "sweep.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "board.h"
 #include "walk.h"
 #include <ctype.h>
@@ -37,11 +38,13 @@ static enum err_code go_through(struct service *service, struct walk *w, const v
     while (rc == ERR_OK && walk_has_more(w) && !*stop) {
         keep_cache_good(service);
         rc = walk_on(w, err);
+        notify_alive();
         validator_run(v, LOOK_MS);
     }
     if (rc != ERR_OK || *stop) walk_stop(w);
     while (walk_under_way(w)) {
         if (*stop) validator_hurry(v);
+        notify_alive();
         validator_run(v, LOOK_MS);
     }
     return rc;

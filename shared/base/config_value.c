@@ -109,7 +109,7 @@ static int check_listen(const char *text)
     int64_t port;
 
     if (!strncmp(text, "unix:", 5)) return text[5] != '\0';
-    if (!strcmp(text, "fd:0")) return 1;
+    if (!strcmp(text, "fd:0") || !strcmp(text, "fd:3")) return 1;
     return colon && colon != text && parse_int(colon + 1, &port) && port >= 1 && port <= 65535;
 }
 

@@ -1,4 +1,5 @@
 #include "base/notify.h"
+#include "base/clock.h"
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -38,4 +39,14 @@ int64_t notify_watchdog_ms(void)
 
     if (!usec || (pid && strtol(pid, NULL, 10) != (long)getpid())) return 0;
     return strtoll(usec, NULL, 10) / 2000;
+}
+
+void notify_alive(void)
+{
+    static int64_t told_mono_ms;
+    int64_t every_ms = notify_watchdog_ms(), now_ms = clock_mono_ms();
+
+    if (!every_ms || (told_mono_ms && now_ms - told_mono_ms < every_ms / 2)) return;
+    told_mono_ms = now_ms;
+    notify_send("WATCHDOG=1");
 }

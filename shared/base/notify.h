@@ -9,5 +9,7 @@
 void notify_send(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /** notify_watchdog_ms(): how often "WATCHDOG=1" has to be sent: half of WATCHDOG_USEC; 0 when nobody asks this process for it. */
 int64_t notify_watchdog_ms(void);
+/** notify_alive(): sends "WATCHDOG=1" if that is due; to be called at least four times as often as the supervisor asks for. */
+void notify_alive(void);
 
 #endif

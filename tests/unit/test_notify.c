@@ -119,6 +119,28 @@ static void the_watchdog_is_asked_for_by_pid(void **state)
     assert_int_equal(notify_watchdog_ms(), 0);
 }
 
+static void the_watchdog_is_answered_no_more_often_than_it_needs(void **state)
+{
+    char got[64];
+    int fd = listen_at(path), count = 0;
+
+    (void)state;
+    unsetenv("WATCHDOG_PID");
+    unsetenv("WATCHDOG_USEC");
+    notify_alive();
+    assert_int_equal(recv(fd, got, sizeof got, MSG_DONTWAIT), -1);
+    setenv("WATCHDOG_USEC", "400000", 1); /* so once in 100 ms */
+    for (int i = 0; i < 50; i++) {
+        notify_alive();
+        usleep(10000);
+    }
+    while (recv(fd, got, sizeof got, MSG_DONTWAIT) > 0)
+        count++;
+    assert_in_range(count, 2, 20);
+    close(fd);
+    unlink(path);
+}
+
 static int group_setup(void **state)
 {
     (void)state;
@@ -141,6 +163,7 @@ int main(void)
         cmocka_unit_test(nobody_who_listens_is_no_trouble),
         cmocka_unit_test(a_supervisor_that_does_not_read_blocks_nothing),
         cmocka_unit_test(the_watchdog_is_asked_for_by_pid),
+        cmocka_unit_test(the_watchdog_is_answered_no_more_often_than_it_needs),
     };
 
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
