@@ -1,52 +1,30 @@
 #include "cache/budget.h"
 #include "base/clock.h"
-#include "cache/cache_layout.h"
+#include "cache/slot.h"
 
-/* The slot of a host: the first that has its hash or none, from its hash on. Slots are never given back, so all processes find
- * the same one. A full table is no table of ours (there are a few hosts): the host takes over its first slot, state and all. */
-static struct cache_budget *slot_of(const struct cache *cache, const char *host)
+static struct cache_slot *slot_of(const struct cache *cache, const char *host)
 {
-    struct cache_budget *slots = cache->segment.at->budgets;
-    uint64_t hash = cache_hash(cache, host);
-
-    for (uint64_t i = 0; i < CACHE_BUDGETS; i++) {
-        struct cache_budget *slot = &slots[(hash + i) % CACHE_BUDGETS];
-        uint64_t seen = atomic_load_explicit(&slot->host, memory_order_relaxed);
-
-        if (seen == 0 && atomic_compare_exchange_strong_explicit(&slot->host, &seen, hash, memory_order_relaxed,
-                                                                 memory_order_relaxed))
-            return slot;
-        if (seen == hash) return slot;
-    }
-    atomic_store_explicit(&slots[hash % CACHE_BUDGETS].host, hash, memory_order_relaxed);
-    return &slots[hash % CACHE_BUDGETS];
+    return slot_find(cache->segment.at->budgets, CACHE_BUDGETS, cache_hash(cache, host));
 }
 
-/* Words may be of different moments: each is judged and changed on its own. */
-static struct budget_state load(const struct cache_budget *slot)
+static struct budget_state load(const struct cache_slot *slot)
 {
-    struct budget_state s;
+    struct budget_state s = {.word = {0}};
 
-    for (int i = 0; i < BUDGET_WORDS; i++)
-        s.word[i] = atomic_load_explicit(&slot->word[i], memory_order_acquire);
+    slot_load(slot, s.word, BUDGET_WORDS);
     return s;
 }
 
-/* 1 if the word was still ${s}'s and is now ${next}'s. */
-static int put(struct cache_budget *slot, enum budget_word word, const struct budget_state *s,
+static int put(struct cache_slot *slot, enum budget_word word, const struct budget_state *s,
                const struct budget_state *next)
 {
-    uint64_t seen = s->word[word];
-
-    return seen == next->word[word] ||
-           atomic_compare_exchange_strong_explicit(&slot->word[word], &seen, next->word[word], memory_order_acq_rel,
-                                                   memory_order_relaxed);
+    return slot_put(slot, word, s->word[word], next->word[word]);
 }
 
 struct budget_decision budget_take(struct cache *cache, const char *host, const struct budget_limits *limits,
                                    enum budget_kind kind)
 {
-    struct cache_budget *slot = slot_of(cache, host);
+    struct cache_slot *slot = slot_of(cache, host);
 
     for (;;) {
         struct budget_state next, s = load(slot);
@@ -61,7 +39,7 @@ struct budget_decision budget_take(struct cache *cache, const char *host, const 
 
 unsigned budget_report(struct cache *cache, const char *host, const struct budget_event *event)
 {
-    struct cache_budget *slot = slot_of(cache, host);
+    struct cache_slot *slot = slot_of(cache, host);
     struct budget_state s, next;
     unsigned news = 0;
 

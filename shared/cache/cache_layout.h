@@ -7,6 +7,7 @@
 #define TH_CACHE_LAYOUT_H
 #include "cache/budget_rule.h"
 #include "cache/cache.h"
+#include "cache/guard_rule.h"
 #include <limits.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -21,8 +22,10 @@ enum {
     CACHE_FLIGHT_SLOTS = 1 << CACHE_FLIGHT_BITS,
     CACHE_STRIPES = 16,
     CACHE_STRIPE_COUNTERS = 64,
+    CACHE_SLOT_WORDS = 4,
     CACHE_BUDGETS = 64, /* provider hosts */
     CACHE_NOTES = 15,   /* numbers that the host's processes keep in common */
+    CACHE_GUARDS = 64,  /* apps of platforms, and what was last ordered of each platform */
     CACHE_LINE_BYTES = 64
 };
 
@@ -56,10 +59,10 @@ struct cache_stripe {
     _Alignas(CACHE_LINE_BYTES) _Atomic int64_t counter[CACHE_STRIPE_COUNTERS];
 };
 
-/** The budget of one provider host; host: cache_hash of its name, 0: free. */
-struct cache_budget {
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t host;
-    _Atomic uint64_t word[BUDGET_WORDS];
+/** Words under a name (slot.h): the budget of a provider's host, the guard of a platform's app. name: cache_hash of it, 0: free. */
+struct cache_slot {
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t name;
+    _Atomic uint64_t word[CACHE_SLOT_WORDS];
 };
 
 /** What this host has last seen of the documents that all hosts share; see note.c. */
@@ -73,7 +76,8 @@ struct cache_segment {
     _Alignas(2 * CACHE_LINE_BYTES) _Atomic uint32_t generation; /* entries of another one are misses */
     struct cache_stripe stripes[CACHE_STRIPES];
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t flights[CACHE_FLIGHT_SLOTS]; /* words: see flight.c */
-    struct cache_budget budgets[CACHE_BUDGETS];
+    struct cache_slot budgets[CACHE_BUDGETS];
+    struct cache_slot guards[CACHE_GUARDS];
     struct cache_notes notes;
     struct cache_entry entries[];
 };
@@ -87,14 +91,17 @@ _Static_assert(sizeof(struct cache_verdict) == 48, "a verdict is six words, no p
 _Static_assert(CACHE_WORD_VERDICT * 8 + sizeof(struct cache_verdict) <= CACHE_WORDS * 8, "a verdict fits its entry");
 _Static_assert(sizeof(struct cache_entry) == 128, "an entry is two cache lines");
 _Static_assert(sizeof(struct cache_stripe) == 512, "stripes share no cache line");
-_Static_assert(sizeof(struct cache_budget) == CACHE_LINE_BYTES, "budgets share no cache line");
+_Static_assert(sizeof(struct cache_slot) == CACHE_LINE_BYTES, "slots share no cache line");
+_Static_assert((int)BUDGET_WORDS <= (int)CACHE_SLOT_WORDS && (int)GUARD_WORDS <= (int)CACHE_SLOT_WORDS,
+               "a slot has room for all words");
 _Static_assert((int)COUNTER_COUNT <= (int)CACHE_STRIPE_COUNTERS, "a stripe has room for all counters");
 _Static_assert(offsetof(struct cache_segment, generation) == 128, "generation");
 _Static_assert(offsetof(struct cache_segment, stripes) == 192, "stripes");
 _Static_assert(offsetof(struct cache_segment, flights) == 8384, "flights");
 _Static_assert(offsetof(struct cache_segment, budgets) == 139456, "budgets");
-_Static_assert(offsetof(struct cache_segment, notes) == 143616, "notes");
-_Static_assert(offsetof(struct cache_segment, entries) == 143744, "entries");
+_Static_assert(offsetof(struct cache_segment, guards) == 143552, "guards");
+_Static_assert(offsetof(struct cache_segment, notes) == 147712, "notes");
+_Static_assert(offsetof(struct cache_segment, entries) == 147840, "entries");
 
 /** A mapped segment; at is NULL when there is none. */
 struct segment {

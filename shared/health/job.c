@@ -61,6 +61,7 @@ static void forget_answers(struct job *job)
 void job_free(struct job *job)
 {
     move(job, JOB_NOWHERE);
+    job_weighed(job);
     job_release(job);
     intake_fini(&job->intake);
     forget_answers(job);
@@ -108,6 +109,7 @@ void job_finish(struct job *job)
 {
     struct validate_result *r = &job->result;
 
+    job_weighed(job);
     job_release(job);
     r->account = &job->account;
     r->token_format = job->intake.token_format;

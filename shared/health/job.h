@@ -5,6 +5,7 @@
  *   job_budget.c   whether a call may be made, and what it taught
  *   job_ask.c      opening the token, the question to the provider, retries, which stored form counts, what it means
  *   job_refresh.c  the refresh of a token that the provider accepts
+ *   job_guard.c    do many accounts go bad together? Then nothing is decided
  *   job_end.c      verdict → store → cache → event */
 #ifndef TH_JOB_H
 #define TH_JOB_H
@@ -35,6 +36,8 @@ struct validator {
     int spool_failed;                    /* the operator knows that the spool cannot be written */
     int left_in_spool;                   /* answers of ours that did not get into the store: to be replayed … */
     int64_t replay_mono_ms;              /* … then */
+    int weighing;                        /* jobs whose bad answers wait for other accounts' answers */
+    int64_t answers;                     /* that were concluded */
 };
 
 /** A form of the token, a login of the provider that was asked about it, and what it said. */
@@ -89,6 +92,9 @@ struct job {
     int retries, restarted, has_answer, is_unsettled; /* unsettled: a form got no answer that decides */
     int64_t provider_now_ms;                          /* the time when it last answered, by its own clock */
     struct refresh_run refresh;
+    struct observation learnt;               /* what is to be decided */
+    int is_counted, is_weighing;             /* by the mass-failure guard; waits for other accounts' answers … */
+    int64_t weigh_from, weigh_until_mono_ms; /* … since so many had come, at most until then */
     struct validate_result result;
 };
 
@@ -159,9 +165,13 @@ int job_may_seal(struct job *job);
 void job_decide_unasked(struct job *job, enum reason reason, const char *rule);
 /** job_is_put_off(job): the provider wants the account not to be asked yet: the job ends without a call; 0: it may go on. */
 int job_is_put_off(struct job *job);
-/** job_decide(job, obs): what was learnt becomes the verdict: written, cached, told. Ends the job, or starts it again when the
- *  application wrote meanwhile. */
+/** job_decide(job, obs): what was learnt is weighed by the mass-failure guard, perhaps a while later, and settled. */
 void job_decide(struct job *job, const struct observation *obs);
+/** job_settle(job, obs, is_held): it becomes the verdict, or, held, is kept beside it: written, cached, told. Ends the job, or starts
+ *  it again when the application wrote meanwhile. */
+void job_settle(struct job *job, const struct observation *obs, int is_held);
+/** job_weighed(job): it does not wait for other accounts' answers, or not any more. */
+void job_weighed(struct job *job);
 
 /** job_give_up(job): ends the job with what was known before it, unsaved. job_end_late: the same past the deadline. */
 void job_give_up(struct job *job);

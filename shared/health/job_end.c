@@ -222,12 +222,17 @@ void job_end_late(struct job *job)
     job_finish(job);
 }
 
-void job_decide(struct job *job, const struct observation *obs)
+void job_settle(struct job *job, const struct observation *obs, int is_held)
 {
     struct validate_result *r = &job->result;
     const struct moment now = moment_now();
     int changed = verdict_decide(&job->before, obs, &now, &job->v->settings, &r->verdict);
 
+    if (is_held) {
+        verdict_hold(&job->before, obs, &now, &r->verdict);
+        changed = 0;
+        job_count(job, COUNT_held);
+    }
     r->source = job->has_answer ? SOURCE_PROVIDER : SOURCE_STORE;
     r->expires_at_ms = job->account.expires_at_ms;
     r->refreshed = job->refresh.is_stored || job->refresh.would_be;
@@ -244,7 +249,7 @@ void job_decide(struct job *job, const struct observation *obs)
         r->source = SOURCE_STORE;
     } else {
         if (!job->options.dry_run) put_cache(job);
-        if (!obs->disconnected) tell_operator(job, obs);
+        if (!obs->disconnected && !is_held) tell_operator(job, obs);
     }
     /* An event is what the store has: what could not be saved is told when it can. */
     r->state_changed = changed && r->store_error == ERR_OK;

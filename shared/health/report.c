@@ -129,6 +129,13 @@ struct json *report_health_json(const struct account_report *r)
         if (v->retry_at_ms) json_set(attempt, "retryAt", json_new_date(v->retry_at_ms));
         json_set(health, "lastAttempt", attempt);
     }
+    if (v->held_reason != REASON_NONE) {
+        struct json *held = json_object_new();
+
+        json_set(held, "reason", json_new_string(reason_word(v->held_reason)));
+        json_set(held, "since", json_new_date(v->held_since.at_ms));
+        json_set(health, "held", held);
+    }
     return health;
 }
 

@@ -5,6 +5,7 @@
 #include "base/config.h"
 #include "base/json.h"
 #include "cache/cache.h"
+#include "cache/guard_rule.h"
 #include "health/validate.h"
 #include "store/store.h"
 
@@ -112,6 +113,14 @@ int service_check_cached(struct service *service, const char *platform, const ch
 enum err_code service_check(struct service *service, const char *platform, const char *workspace,
                             const char *account_id, struct check_result *out, struct err *err);
 
+/** service_guard_status(service, platform or NULL, out, &tripped, err): the mass-failure guards of this host, of one platform or of all: {success,
+ *  guards: [{platform, app, state, since?, until?, burst, bad, answers}]}; tripped: how many are (NULL allowed). Owns: caller.
+ *  service_guard_order(service, platform, order, by, err): for all hosts, which obey within two seconds. Fails: ERR_BAD_INPUT: no such
+ *  platform; ERR_UNAVAILABLE. */
+enum err_code service_guard_status(struct service *service, const char *platform, struct json **out, int *tripped,
+                                   struct err *err);
+enum err_code service_guard_order(struct service *service, const char *platform, enum guard_order order, const char *by,
+                                  struct err *err);
 /** service_stats(service, platform, out, err): {validator, healthChecker, monitor, accounts, providers} of DESIGN 10. Owns: caller. */
 enum err_code service_stats(struct service *service, const char *platform, struct json **out, struct err *err);
 /** report_to_validate_json / report_to_status_json(report): the account objects of DESIGN 10; report_health_json: `health`. Owns: caller. */

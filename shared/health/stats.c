@@ -41,6 +41,7 @@ static struct json *checker_json(struct service *s)
     json_set(j, "refreshes", count_json(cache, COUNT_refreshes));
     json_set(j, "refreshFailures", count_json(cache, COUNT_refresh_failures));
     json_set(j, "stateChanges", count_json(cache, COUNT_state_changes));
+    json_set(j, "held", count_json(cache, COUNT_held));
     json_set(j, "storeErrors", count_json(cache, COUNT_store_errors));
     return j;
 }

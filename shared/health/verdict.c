@@ -115,6 +115,12 @@ static void note_attempt(struct verdict *v, const struct observation *obs, const
     if (v->state == STATE_UNKNOWN) v->action = reason_action(obs->reason);
 }
 
+static void release(struct verdict *v)
+{
+    v->held_reason = REASON_NONE;
+    v->held_since = (struct moment){0};
+}
+
 static void settle(struct verdict *v, const struct observation *obs, const struct moment *now)
 {
     v->reason = obs->reason;
@@ -125,6 +131,7 @@ static void settle(struct verdict *v, const struct observation *obs, const struc
     v->attempt_reason = REASON_NONE;
     v->attempt_rule[0] = '\0';
     v->attempted_at_ms = v->retry_at_ms = 0;
+    release(v);
 }
 
 static void restart_count(struct verdict *v)
@@ -206,6 +213,27 @@ int verdict_decide(const struct verdict *old, const struct observation *obs, con
            out->needs_reconnection != before.needs_reconnection;
 }
 
+int verdict_worsens(const struct verdict *before, const struct verdict *after)
+{
+    return (after->state == STATE_BROKEN && before->state != STATE_BROKEN) ||
+           (after->needs_reconnection && !before->needs_reconnection);
+}
+
+void verdict_hold(const struct verdict *old, const struct observation *obs, const struct moment *now, struct verdict *v)
+{
+    struct verdict held = *old;
+    const char *print = obs->print ? obs->print : "";
+
+    if (strcmp(held.print, print) != 0) forget_old_token(&held, print, now);
+    note_attempt(&held, obs, now);
+    if (held.state == STATE_UNKNOWN) held.action = ACTION_WAIT;
+    held.held_reason = obs->reason;
+    if (!held.held_since.at_ms) held.held_since = *now;
+    held.confirmations = v->confirmations;
+    held.confirmed = v->confirmed;
+    *v = held;
+}
+
 int verdict_unconfirmed(const struct verdict *v, const struct verdict_settings *settings)
 {
     return v->state == STATE_BROKEN && asks_for_user(v->action) && v->confirmations < settings->confirmations;
@@ -246,7 +274,6 @@ static void text_at(const struct json *health, const char *path, char *out, size
 
 static void parse_decision(const struct json *health, struct verdict *v)
 {
-    int64_t n = 0;
     int fits;
 
     v->reason = reason_at(health, "reason");
@@ -261,7 +288,17 @@ static void parse_decision(const struct json *health, struct verdict *v)
     v->action = v->state == STATE_EXPIRING ? ACTION_REFRESH : reason_action(v->reason);
     v->checked_at_ms = date_at(health, "checkedAt");
     text_at(health, "rule", v->rule, sizeof v->rule);
-    if (v->state != STATE_BROKEN) return;
+}
+
+/* They count for what is decided, or is held. */
+static void parse_confirmations(const struct json *health, struct verdict *v)
+{
+    int64_t n = 0;
+
+    v->held_reason = reason_at(health, "held.reason");
+    if (reason_class(v->held_reason) != CLASS_DEFINITIVE) v->held_reason = REASON_NONE;
+    if (v->held_reason != REASON_NONE) v->held_since = moment_find(health, "held.at", "held.clock");
+    if (v->state != STATE_BROKEN && v->held_reason == REASON_NONE) return;
     v->confirmed = moment_find(health, "confirmedAt", "confirmedClock");
     if (v->confirmed.at_ms && json_int(json_get(health, "confirmations"), &n) && n > 0 && n <= CONFIRMATIONS_MAX)
         v->confirmations = (int)n;
@@ -275,10 +312,11 @@ void verdict_parse(const struct json *health, struct verdict *v)
     text_at(health, "login", v->login, sizeof v->login);
     v->token_since = moment_find(health, "tokenSince", "tokenSinceClock");
     parse_decision(health, v);
+    parse_confirmations(health, v);
     v->attempt_reason = reason_at(health, "lastAttempt.reason");
     if (v->attempt_reason == REASON_NONE) return;
     v->attempted_at_ms = date_at(health, "lastAttempt.at");
     v->retry_at_ms = date_at(health, "lastAttempt.retryAt");
     text_at(health, "lastAttempt.rule", v->attempt_rule, sizeof v->attempt_rule);
-    if (v->state == STATE_UNKNOWN) v->action = reason_action(v->attempt_reason);
+    if (v->state == STATE_UNKNOWN && v->held_reason == REASON_NONE) v->action = reason_action(v->attempt_reason);
 }

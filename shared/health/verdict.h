@@ -77,6 +77,8 @@ struct verdict {
     char print[48];      /* fingerprint of the stored token that was judged; "" nothing was stored, or not known */
     char login[LIMIT_PLATFORM_BYTES]; /* that took this token, when the token's prefix does not say so; "" */
     struct moment token_since; /* when this token was first seen in place of another; never: it was there before us */
+    enum reason held_reason;   /* what would have been decided, but for the mass-failure guard; REASON_NONE: nothing */
+    struct moment held_since;
 };
 
 /** What was learnt just now. */
@@ -95,6 +97,12 @@ struct observation {
  *  present value. Returns 1 when state, reason or needs_reconnection changed (an event), else 0. */
 int verdict_decide(const struct verdict *old, const struct observation *obs, const struct moment *now,
                    const struct verdict_settings *settings, struct verdict *out);
+/** verdict_worsens(before, after): does a decision say for the first time that the account is broken, or ask for its user? That is what the
+ *  mass-failure guard holds. verdict_hold(old, obs, now, v): ${v}, as verdict_decide made it of ${old}, is held: what was known stays as it was,
+ *  the answer becomes an attempt, and what it proves (held_reason, confirmations) is kept beside, so that the next one decides at once. */
+int verdict_worsens(const struct verdict *before, const struct verdict *after);
+void verdict_hold(const struct verdict *old, const struct observation *obs, const struct moment *now,
+                  struct verdict *v);
 /** verdict_unconfirmed(v, settings): broken by a reason that asks for the user, but not yet confirmed: ask again soon. */
 int verdict_unconfirmed(const struct verdict *v, const struct verdict_settings *settings);
 /** verdict_put_off_ms(v, print, now): how long the account, whose token has this print, is still not to be asked; 0: it may be. Clocks

@@ -185,6 +185,17 @@ static void put_attempt(const struct verdict *b, const struct verdict *v, struct
     }
 }
 
+static void put_held(const struct verdict *b, const struct verdict *v, struct patch *patch)
+{
+    if (v->held_reason == REASON_NONE) {
+        if (b->held_reason != REASON_NONE) patch_unset(patch, "tokenHealth.held");
+        return;
+    }
+    put_text(patch, "tokenHealth.held.reason", b->held_reason ? reason_word(b->held_reason) : "",
+             reason_word(v->held_reason));
+    put_moment(patch, "tokenHealth.held.at", "tokenHealth.held.clock", &b->held_since, &v->held_since);
+}
+
 /* Only what changed; the guard on checkedAt keeps the whole together. */
 static void put_health(const struct writeback *w, const char *print, struct patch *patch)
 {
@@ -207,6 +218,7 @@ static void put_health(const struct writeback *w, const char *print, struct patc
     put_moment(patch, "tokenHealth.confirmedAt", "tokenHealth.confirmedClock", &b->confirmed, &v->confirmed);
     put_moment(patch, "tokenHealth.tokenSince", "tokenHealth.tokenSinceClock", &b->token_since, &v->token_since);
     put_attempt(b, v, patch);
+    put_held(b, v, patch);
 }
 
 static void note_shut(const struct intake *in, struct shut_list *list)

@@ -24,10 +24,10 @@ static enum budget_why why(struct cache *cache, const struct budget_limits *with
     return budget_take(cache, host, with, kind).why;
 }
 
-static struct cache_budget *find_slot(const struct cache *cache, const char *name)
+static struct cache_slot *find_slot(const struct cache *cache, const char *name)
 {
     for (int i = 0; i < CACHE_BUDGETS; i++)
-        if (atomic_load(&cache->segment.at->budgets[i].host) == cache_hash(cache, name))
+        if (atomic_load(&cache->segment.at->budgets[i].name) == cache_hash(cache, name))
             return &cache->segment.at->budgets[i];
     return NULL;
 }
@@ -228,7 +228,7 @@ static int take_when_all_are_there(void *arg)
             atomic_fetch_add(&fixture_shared->word[round], 1);
         fixture_meet(CALLERS); /* all have asked */
         if (atomic_fetch_add(&fixture_shared->word[500 + round], 1) == 0) {
-            struct cache_budget *slot = find_slot(cache, host);
+            struct cache_slot *slot = find_slot(cache, host);
 
             /* Open, and its time is over: as the fifth failure leaves it, long ago. */
             if (slot) atomic_store(&slot->word[BUDGET_BREAKER], UINT64_C(1) << 16 | BUDGET_BREAKER_OPEN);

@@ -9,10 +9,10 @@ static const struct budget_limits limits = {.calls_per_second = 500, .probe_ms =
 static const char host[] = "graph.example.org";
 static const struct budget_event failed = {BUDGET_FAILED, -1, 0};
 
-static struct cache_budget *find_slot(const struct cache *cache, const char *name)
+static struct cache_slot *find_slot(const struct cache *cache, const char *name)
 {
     for (int i = 0; i < CACHE_BUDGETS; i++)
-        if (atomic_load(&cache->segment.at->budgets[i].host) == cache_hash(cache, name))
+        if (atomic_load(&cache->segment.at->budgets[i].name) == cache_hash(cache, name))
             return &cache->segment.at->budgets[i];
     return NULL;
 }
@@ -54,7 +54,7 @@ static void hosts_that_are_first_used_at_the_same_time_get_one_slot_each(void **
             assert_int_equal(fixture_wait(pids[i]), 0);
         cache = fixture_open(ENTRIES);
         for (int i = 0; i < CACHE_BUDGETS; i++)
-            used += atomic_load(&cache->segment.at->budgets[i].host) != 0;
+            used += atomic_load(&cache->segment.at->budgets[i].name) != 0;
         assert_int_equal(used, HOSTS);
         for (int i = 0; i < HOSTS; i++) {
             struct budget_view view;
@@ -95,7 +95,7 @@ static int use_a_name_that_collides(void *arg)
         if (me) continue; /* the other looks, and clears for the next round */
         faults += !find_slot(cache, names[0]) || !find_slot(cache, names[1]);
         for (int i = 0; i < CACHE_BUDGETS; i++)
-            atomic_store(&cache->segment.at->budgets[i].host, 0);
+            atomic_store(&cache->segment.at->budgets[i].name, 0);
     }
     return faults != 0;
 }
@@ -142,9 +142,9 @@ static void random_bytes_in_the_slots_are_survived(void **state)
         struct budget_decision d;
 
         for (int i = 0; i < CACHE_BUDGETS; i++) {
-            struct cache_budget *slot = &cache->segment.at->budgets[i];
+            struct cache_slot *slot = &cache->segment.at->budgets[i];
 
-            atomic_store(&slot->host, fixture_random(&random));
+            atomic_store(&slot->name, fixture_random(&random));
             for (int word = 0; word < BUDGET_WORDS; word++)
                 atomic_store(&slot->word[word], fixture_random(&random) >> (fixture_random(&random) % 60));
         }
