@@ -43,6 +43,7 @@ struct world {
     int judged;      /* its print, -1 before the first look */
     int is_new;      /* it replaced one that we had seen */
     int64_t seen_at; /* first look at it */
+    int is_guarded;  /* the mass-failure guard may hold what gets worse */
     int counted;     /* definitive answers at least the interval apart since the last acceptance, outside the grace */
     int64_t counted_at;
 };
@@ -114,7 +115,8 @@ static void check_decision(const struct world *w, const struct verdict *before, 
 {
     const struct verdict *v = &w->v;
 
-    if (v->reason != reason || v->checked_at_ms != at->at_ms || v->attempt_reason != REASON_NONE)
+    if (v->reason != reason || v->checked_at_ms != at->at_ms || v->attempt_reason != REASON_NONE ||
+        v->held_reason != REASON_NONE)
         broken_promise(w, before, reason, "a deciding answer did not decide");
     if (reason_class(reason) == CLASS_ACCEPTED) {
         if (v->state == STATE_BROKEN || v->state == STATE_UNKNOWN || v->needs_reconnection || v->confirmations)
@@ -127,6 +129,23 @@ static void check_decision(const struct world *w, const struct verdict *before, 
     if (v->needs_reconnection && !before->needs_reconnection && w->counted < w->settings.confirmations)
         broken_promise(w, before, reason, "needsReconnection without enough definitive answers far enough apart");
     if (v->confirmations > w->counted) broken_promise(w, before, reason, "more is counted than there was");
+}
+
+/* Held: nothing is decided, and what the answer proves is not lost. */
+static void hold(struct world *w, const struct verdict *before, const struct observation *obs, const struct moment *at,
+                 int other_token)
+{
+    const struct verdict decided = w->v;
+
+    verdict_hold(before, obs, at, &w->v);
+    if (w->v.state != (other_token ? STATE_UNKNOWN : before->state) ||
+        w->v.needs_reconnection != before->needs_reconnection)
+        broken_promise(w, before, obs->reason, "a held answer changed the verdict");
+    if (w->v.attempt_reason != obs->reason || w->v.held_reason != obs->reason || !w->v.held_since.at_ms)
+        broken_promise(w, before, obs->reason, "a held answer is not recorded");
+    if (w->v.confirmations != decided.confirmations || w->v.confirmations > w->counted)
+        broken_promise(w, before, obs->reason, "a held answer does not count as it should");
+    if (verdict_worsens(before, &w->v)) broken_promise(w, before, obs->reason, "a held answer made it worse");
 }
 
 static void answer(struct world *w, int host, enum reason reason)
@@ -142,6 +161,10 @@ static void answer(struct world *w, int host, enum reason reason)
     if (changed != (w->v.state != before.state || w->v.reason != before.reason ||
                     w->v.needs_reconnection != before.needs_reconnection))
         broken_promise(w, &before, reason, "what changed and what is said to have changed differ");
+    if (w->is_guarded && verdict_worsens(&before, &w->v) && draw(w, 3) == 0) {
+        hold(w, &before, &obs, &at, other_token);
+        return;
+    }
     if (reason_class(reason) == CLASS_INCONCLUSIVE ||
         (reason_class(reason) == CLASS_DEFINITIVE && (waits || w->v.attempt_reason == reason)))
         check_inconclusive(w, &before, other_token, reason);
@@ -191,6 +214,7 @@ static void begin(struct world *w, uint64_t history)
     w->v = (struct verdict){.needs_reconnection = (int)draw(w, 2)};
     w->judged = -1;
     w->is_new = w->counted = 0;
+    w->is_guarded = (int)draw(w, 2);
 }
 
 static void step(struct world *w)
@@ -221,6 +245,7 @@ static void end(struct world *w)
 {
     int host = (int)draw(w, (uint64_t)w->host_count);
 
+    w->is_guarded = 0;
     if (draw(w, 4) == 0) {
         w->v.needs_reconnection = 1;
         answer(w, host, REASON_OK); /* checks that it recovers */
