@@ -15,7 +15,7 @@
 
 #define CACHE_MAGIC UINT64_C(0x746f6b656e2d6831)
 enum {
-    CACHE_LAYOUT_VERSION = 4,
+    CACHE_LAYOUT_VERSION = 5,
     CACHE_WAYS = 8, /* entries of a set */
     CACHE_ENTRIES_MAX = 1 << 24,
     CACHE_FLIGHT_BITS = 14,

@@ -28,8 +28,9 @@ class Guard(ServiceCase):
         cls.local = cls.service.create_key("local", "admin", workspaces="ws-1")
 
     def setUp(self):
-        for host in (self.service, self.other):
-            host.ctl("guard", "release", "--platform", "instagram")
+        self.service.ctl("guard", "release", "--platform", "instagram")
+        time.sleep(2)  # what the other host has not heard of, it hears of now
+        self.assertEqual((self.state(self.service), self.state(self.other)), ("open", "open"))
         self.service.sweep()
         self.other.sweep()
         self.assertEqual(self.marked(), 0)

@@ -53,7 +53,7 @@ static const struct {
     const char *answers;
     enum guard_mode mode;
     int is_burst, trips, recoveries;
-} cases[] = {
+} scripts[] = {
     {"", GUARD_OPEN, 0, 0, 0},
     {"100000+", GUARD_OPEN, 0, 0, 0},
     /* a burst: ten in a row, and less than that is none; good answers end it */
@@ -98,18 +98,18 @@ static const struct {
 static void what_happens_after_these_answers(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
         struct guard g = {.now_ms = BEGIN};
         struct guard_view view;
 
-        play(&g, cases[i].answers);
+        play(&g, scripts[i].answers);
         guard_rule_view(&g.s, INTERVAL, g.now_ms, &view);
-        if (view.mode != cases[i].mode || view.is_burst != cases[i].is_burst || g.trips != cases[i].trips ||
-            g.recoveries != cases[i].recoveries)
+        if (view.mode != scripts[i].mode || view.is_burst != scripts[i].is_burst || g.trips != scripts[i].trips ||
+            g.recoveries != scripts[i].recoveries)
             fail_msg("\"%s\": %s, burst %d, %d trips, %d recoveries (%lld of %lld bad), expected %s, burst %d, %d, %d",
-                     cases[i].answers, guard_mode_word(view.mode), view.is_burst, g.trips, g.recoveries,
-                     (long long)view.bad, (long long)view.answers, guard_mode_word(cases[i].mode), cases[i].is_burst,
-                     cases[i].trips, cases[i].recoveries);
+                     scripts[i].answers, guard_mode_word(view.mode), view.is_burst, g.trips, g.recoveries,
+                     (long long)view.bad, (long long)view.answers, guard_mode_word(scripts[i].mode),
+                     scripts[i].is_burst, scripts[i].trips, scripts[i].recoveries);
     }
 }
 
