@@ -95,37 +95,36 @@ void guard_orders_look(const struct guard_place *place)
 
 /* ---- giving ---- */
 
-static enum err_code put_order(const struct guard_place *place, const struct json *order, int64_t at_ms, int *is_there,
-                               struct err *err)
+/* ERR_CONFLICT: somebody ordered for another platform meanwhile. */
+static enum err_code put_order(const struct guard_place *place, const struct json *order, struct err *err)
 {
-    const char *platform = provider_platform(place->provider);
+    const char *const document = watch_document(WATCH_GUARD);
     struct json *orders = NULL;
-    int64_t there_ms = 0;
-    enum err_code rc = read_orders(place->store, &orders, err);
+    int64_t version = 0;
+    enum err_code rc = store_meta_versions(place->store, &document, 1, &version, err);
 
-    if (rc == ERR_OK && !(json_int(json_get(json_member(orders, platform), "atMs"), &there_ms) && there_ms >= at_ms)) {
-        json_set(orders, platform, json_copy(order));
-        rc = store_meta_put(place->store, watch_document(WATCH_GUARD), orders, err);
-    } else {
-        *is_there = 1;
+    if (rc == ERR_OK) rc = read_orders(place->store, &orders, err);
+    if (rc == ERR_OK) {
+        json_set(orders, provider_platform(place->provider), json_copy(order));
+        rc = store_meta_swap(place->store, document, orders, version, err);
     }
     json_free(orders);
     return rc;
 }
 
-/* Who orders for another platform at the same time may have written over it: looked at until it is there. */
 enum err_code guard_orders_put(const struct guard_place *place, enum guard_order order, const char *by, struct err *err)
 {
     struct json *j = json_object_new();
     int64_t at_ms = 0;
-    int is_there = 0;
     enum err_code rc = store_now(place->store, &at_ms, err);
 
     json_set(j, "order", json_new_string(guard_order_word(order)));
     json_set(j, "atMs", json_new_int(at_ms));
     json_set(j, "by", json_new_string(by));
-    while (rc == ERR_OK && !is_there)
-        rc = put_order(place, j, at_ms, &is_there, err);
+    while (rc == ERR_OK && (rc = put_order(place, j, err)) == ERR_CONFLICT) {
+        err_clear(err);
+        rc = ERR_OK;
+    }
     if (rc == ERR_OK) obey(place, j, at_ms);
     json_free(j);
     return rc;
