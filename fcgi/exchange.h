@@ -18,6 +18,7 @@ struct exchange {
     int status;        /* 0: 200 */
     struct json *json; /* owned; NULL: no body */
     char health[96];   /* X-Token-Health, "" none */
+    const char *lasts; /* X-Token-Health-Valid-For; static; NULL: not asked */
     int is_stale;      /* X-Token-Health-Stale: it is older than it should be */
     struct err err;    /* an error answer, when code is not ERR_OK */
     char allow[48];    /* with 405: "GET, HEAD, PATCH" */

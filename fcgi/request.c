@@ -189,6 +189,7 @@ static int copy_request(struct gateway *g, struct request *req)
     copy_key(g, req);
     copy_param(g, "TOKEN_HEALTH_WORKSPACE", req->workspace_param, sizeof req->workspace_param, &too_long);
     copy_param(g, "TOKEN_HEALTH_ACCOUNT", req->account_param, sizeof req->account_param, &too_long);
+    copy_param(g, "TOKEN_HEALTH_VALID_FOR", req->valid_for_param, sizeof req->valid_for_param, &too_long);
     if (req->is_authorizer)
         copy_question(g, req, &too_long);
     else

@@ -16,6 +16,7 @@ struct request {
     char authorization[LIMIT_API_KEY_BYTES + 16];
     char workspace_param[LIMIT_ID_BYTES]; /* TOKEN_HEALTH_WORKSPACE, set by the web server */
     char account_param[LIMIT_ID_BYTES];   /* TOKEN_HEALTH_ACCOUNT */
+    char valid_for_param[16];             /* TOKEN_HEALTH_VALID_FOR: seconds */
     char id[REQUEST_ID_BYTES];            /* X-Request-Id, or made here */
     const char *body; /* NUL-terminated behind body_len; valid until the next request; "" with GET and HEAD */
     size_t body_len;

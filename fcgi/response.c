@@ -79,6 +79,7 @@ static void put_head(struct gateway *gateway, const struct exchange *x, size_t b
     put_header(gateway, "X-Request-Id: ", x->req->id);
     put_header(gateway, "Cache-Control: ", "no-store");
     if (x->health[0]) put_header(gateway, "X-Token-Health: ", x->health);
+    if (x->lasts) put_header(gateway, "X-Token-Health-Valid-For: ", x->lasts);
     if (x->is_stale) put_header(gateway, "X-Token-Health-Stale: ", "true");
     if (x->allow[0]) put_header(gateway, "Allow: ", x->allow);
     if (x->status == 401) put_header(gateway, "WWW-Authenticate: ", "Bearer");
@@ -97,6 +98,7 @@ static int send_authorizer(struct gateway *gateway, const struct exchange *x)
 {
     put(gateway, "Status: 200 OK\r\n");
     if (x->health[0]) put_header(gateway, "Variable-TOKEN_HEALTH: ", x->health);
+    if (x->lasts) put_header(gateway, "Variable-TOKEN_HEALTH_VALID_FOR: ", x->lasts);
     if (!x->health[0] && x->err.code != ERR_OK) {
         put(gateway, "Variable-TOKEN_HEALTH: unknown; ");
         put_header(gateway, "", err_word(x->err.code));

@@ -100,7 +100,8 @@ struct check_result {
     enum state state;
     enum reason reason;
     enum action action;
-    int64_t checked_at_ms, expires_at_ms;
+    int64_t checked_at_ms;
+    int64_t expires_at_ms;   /* of a workspace: of its account that ends first; 0: not known */
     uint64_t workspace_hash; /* of the account's workspace, for access control without the store */
     enum source source;
     int stale; /* older than it should be: a newer one could not be had in time */
@@ -121,6 +122,12 @@ enum err_code service_guard_status(struct service *service, const char *platform
                                    struct err *err);
 enum err_code service_guard_order(struct service *service, const char *platform, enum guard_order order, const char *by,
                                   struct err *err);
+
+/** check_lasts(result, until_ms): is the token (all the workspace's tokens) good until then? Pure. NO: it is broken, or known to expire
+ *  before. NOT_KNOWN: no verdict, or no expiry is known: one that had passed when the provider accepted the token is none. */
+enum lasts { LASTS_NOT_KNOWN, LASTS_YES, LASTS_NO };
+enum lasts check_lasts(const struct check_result *result, int64_t until_ms);
+
 /** service_stats(service, platform, out, err): {validator, healthChecker, monitor, accounts, providers} of DESIGN 10. Owns: caller. */
 enum err_code service_stats(struct service *service, const char *platform, struct json **out, struct err *err);
 /** report_to_validate_json / report_to_status_json(report): the account objects of DESIGN 10; report_health_json: `health`. Owns: caller. */

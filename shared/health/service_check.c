@@ -81,6 +81,36 @@ static int64_t report_ttl(struct service *s, const struct account_report *r, int
     return ttl_ms > 1000 ? ttl_ms : 1000;
 }
 
+/* One that had passed when the provider accepted the token is none. */
+static int64_t known_expiry(enum state state, int64_t expires_at_ms, int64_t checked_at_ms)
+{
+    int accepted = state == STATE_HEALTHY || state == STATE_EXPIRING || state == STATE_LIMITED;
+
+    return accepted && expires_at_ms > checked_at_ms ? expires_at_ms : 0;
+}
+
+static int64_t first_expiry(const struct report_list *list)
+{
+    int64_t first_ms = 0;
+
+    for (int i = 0; i < list->count; i++) {
+        const struct account_report *r = &list->items[i];
+        int64_t ms = known_expiry(r->verdict.state, r->expires_at_ms, r->verdict.checked_at_ms);
+
+        if (ms && (!first_ms || ms < first_ms)) first_ms = ms;
+    }
+    return first_ms;
+}
+
+enum lasts check_lasts(const struct check_result *result, int64_t until_ms)
+{
+    int64_t expires_at_ms = known_expiry(result->state, result->expires_at_ms, result->checked_at_ms);
+
+    if (result->state == STATE_BROKEN) return LASTS_NO;
+    if (!expires_at_ms) return LASTS_NOT_KNOWN;
+    return until_ms <= expires_at_ms ? LASTS_YES : LASTS_NO;
+}
+
 static void put_worst(struct service *s, const char *platform, const char *workspace, const struct report_list *list,
                       uint32_t generation, struct check_result *out)
 {
@@ -101,6 +131,7 @@ static void put_worst(struct service *s, const char *platform, const char *works
             worst = r;
     }
     check_from_report(s, worst, out);
+    out->expires_at_ms = first_expiry(list);
     out->workspace_hash = cache_hash_id(service_cache(s), workspace);
     out->stale = is_late;                              /* one that was not looked at may be the worst by now */
     if (is_late && check_find(s, key, 0, out)) return; /* somebody else had the time */

@@ -1,4 +1,5 @@
 """The FastCGI Authorizer role: the web server asks about the application's request before it lets it through."""
+import time
 import unittest
 
 from case import API, ServiceCase, account, account_id, sealed
@@ -94,6 +95,60 @@ class Authorizer(ServiceCase):
 
     def test_without_an_id_everything_passes(self):
         self.assert_passes(self.ask(), "unknown; bad_request")
+
+
+class ValidFor(ServiceCase):
+    """check?…&valid_for=SECONDS: is the token good for that long?"""
+    workers = 1
+    settings = {"authorizer": {"mode": "enforce"}, "health": {"confirmations": 1}, "monitor": {"enable_auto_refresh": "false"}}
+    SOON, LATER, UNKNOWN, PASSED, BROKEN = range(1, 6)
+
+    @classmethod
+    def seed(cls):
+        now = time.time()
+        for number, expires in ((cls.SOON, now + 600), (cls.LATER, now + 86400), (cls.UNKNOWN, None), (cls.PASSED, now - 60), (cls.BROKEN, None)):
+            cls.register(number, number, "revoked" if number == cls.BROKEN else "healthy")
+            date = expires and {"$date": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(expires))}
+            workspace = "ws-both" if number in (cls.SOON, cls.LATER) else f"ws-{number}"
+            cls.service.import_accounts([account(number, workspace, encryptedAccessToken=sealed(number), expiresAt=date)])
+
+    def ask(self, number, seconds, by="accountId", value=None):
+        answer = self.service.request("GET", f"{API}/check?{by}={value or account_id(number)}&valid_for={seconds}", key=self.admin)
+        return answer.status, answer.headers.get("x-token-health-valid-for")
+
+    def test_the_answer_says_yes_no_or_that_it_is_not_known(self):
+        for number, seconds, expected in ((self.SOON, 60, (204, "yes")), (self.SOON, 3600, (403, "no")), (self.LATER, 3600, (204, "yes")),
+                                          (self.LATER, 0, (204, "yes")), (self.UNKNOWN, 3600, (204, "unknown")), (self.PASSED, 1, (204, "unknown")),
+                                          (self.BROKEN, 1, (403, "no"))):
+            for what in ("asked", "cached"):
+                with self.subTest(account=number, seconds=seconds, what=what):
+                    self.assertEqual(self.ask(number, seconds), expected)
+
+    def test_of_a_workspace_the_token_that_ends_first_counts(self):
+        for seconds, expected in ((60, (204, "yes")), (3600, (403, "no"))):
+            for what in ("asked", "cached"):
+                with self.subTest(seconds=seconds, what=what):
+                    self.assertEqual(self.ask(None, seconds, "workspaceId", "ws-both"), expected)
+
+    def test_who_does_not_ask_is_not_refused(self):
+        answer = self.service.request("GET", f"{API}/check?accountId={account_id(self.SOON)}", key=self.admin)
+        self.assertEqual((answer.status, answer.headers.get("x-token-health-valid-for")), (204, None))
+
+    def test_what_is_no_number_of_seconds_is_refused(self):
+        for text in ("", "-1", "1.5", "10m", "99999999", "9" * 30, "1&valid_for=2", "%31%00"):
+            with self.subTest(text=text):
+                self.assertEqual(self.ask(self.LATER, text)[0], 400)
+
+    def test_an_authorizer_asks_by_a_parameter_and_a_client_cannot_change_the_question(self):
+        for more, status, lasts in (({"TOKEN_HEALTH_VALID_FOR": "60"}, 200, "yes"), ({"TOKEN_HEALTH_VALID_FOR": "3600"}, 403, "no"),
+                                    ({"TOKEN_HEALTH_VALID_FOR": "3600", "QUERY_STRING": "valid_for=1"}, 403, "no"),
+                                    ({"TOKEN_HEALTH_VALID_FOR": "3600", "QUERY_STRING": "valid_for=x"}, 403, "no"),
+                                    ({"QUERY_STRING": "valid_for=3600"}, 200, None), ({"QUERY_STRING": "valid_for=x"}, 200, None)):
+            with self.subTest(more=more), Connection(self.service.socket) as c:
+                answer = c.request("GET", "/app", role=AUTHORIZER, more={"TOKEN_HEALTH_KEY": self.admin, "TOKEN_HEALTH_ACCOUNT": account_id(self.SOON), **more})
+                got = answer.headers.get("Variable-TOKEN_HEALTH_VALID_FOR") or answer.headers.get("X-Token-Health-Valid-For")
+                self.assertEqual((answer.status, got), (status, lasts))
+                self.assertNotIn("unknown", answer.headers.get("Variable-TOKEN_HEALTH", ""))
 
 
 class StoreAway(ServiceCase):
