@@ -191,4 +191,5 @@ void board_sum(const struct board *b, const struct board_wish *wish, struct boar
         if (s->due_ms < sums->next_due_ms) sums->next_due_ms = s->due_ms;
     }
     if (!sums->slices) sums->passes = sums->next_due_ms = sums->is_asked_done = 0;
+    if (!sums->passes) sums->last = (struct totals){0}; /* of a first sweep parts may be over, but not the sweep */
 }

@@ -301,6 +301,23 @@ static void sums_are_over_all_chosen_slices_whoever_holds_them(void **state)
     assert_true(sums.last.accounts == 0 && sums.passes == 0 && sums.slices == 0);
 }
 
+static void the_first_sweep_is_told_only_when_all_slices_have_ended_it(void **state)
+{
+    struct seen seen[] = {{.name = "slice/facebook/", .owner = "", .due_ms = 50, .passes = 1, .accounts = 7},
+                          {.name = "slice/instagram/", .owner = "we", .due_ms = 40, .begun_ms = 1}};
+    struct board_sums sums;
+
+    (void)state;
+    look(seen, 2, HOUR_MS, 0);
+    board_sum(&board, &wish, &sums);
+    assert_true(sums.last.accounts == 0 && sums.passes == 0);
+    seen[1].passes = 1;
+    seen[1].accounts = 100;
+    look(seen, 2, HOUR_MS, 0);
+    board_sum(&board, &wish, &sums);
+    assert_true(sums.last.accounts == 107 && sums.passes == 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -317,6 +334,7 @@ int main(void)
         TEST(an_asked_sweep_is_done_when_all_slices_were_begun_since_and_finished),
         TEST(it_waits_until_a_slice_is_due_or_its_holder_is_gone),
         TEST(sums_are_over_all_chosen_slices_whoever_holds_them),
+        TEST(the_first_sweep_is_told_only_when_all_slices_have_ended_it),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
