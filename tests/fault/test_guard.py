@@ -166,6 +166,7 @@ class PartOfThem(Guarded):
         self.assertLess(before, 30)
         self.assertEqual((self.guard()["state"], self.said(EVENT)), ("tripped", 1))
         self.assertEqual(self.service.ctl("guard", "confirm").returncode, 0)
+        self.addCleanup(self.service.ctl, "guard", "release", "--platform", "instagram")
         self.assertEqual(self.guard()["state"], "confirmed")
         self.service.sweep()
         self.assertEqual(self.marked(), sorted(gone))
