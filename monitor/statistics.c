@@ -74,8 +74,7 @@ static void put_rota(const struct statistics *s, const struct rota *rota, struct
     json_set(j, "currentSweep", sums.under_way ? sweep_json(&sums.now, 0) : NULL);
     json_remove(j, "askedSweep");
     if (sums.asked_id) json_set(j, "askedSweep", asked_json(&sums));
-    if (sums.passes && !is_newer(json_member(j, "lastSweep"), &sums.last))
-        json_set(j, "lastSweep", sweep_json(&sums.last, 1));
+    if (!is_newer(json_member(j, "lastSweep"), &sums.last)) json_set(j, "lastSweep", sweep_json(&sums.last, 1));
 }
 
 /* On top of what is stored. */
