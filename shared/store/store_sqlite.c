@@ -277,6 +277,7 @@ enum err_code store_sqlite_open(const struct store_options *options, const char 
         return err_set(err, ERR_NOMEM, NULL, "no memory for the store");
     }
     s->timeout_ms = options->timeout_ms;
+    s->turn_fd = -1;
     rc = store_sqlite_ready(s, err);
     if (rc == ERR_UNAVAILABLE) {
         err_clear(err); /* it may come: each call tries again */

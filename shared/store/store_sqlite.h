@@ -1,5 +1,6 @@
 /* The SQLite store's inner parts. store_sqlite_db.c: the file, its schema and the prepared statements; store_sqlite.c: reading;
- * store_sqlite_write.c: writing; store_sqlite_lease.c: leases and the clock. Documents are kept as JSON text, beside the columns that queries need.
+ * store_sqlite_write.c: writing; store_sqlite_lease.c: leases and the clock;
+ * store_sqlite_turn.c: in which order writers come. Documents are kept as JSON text, beside the columns that queries need.
  * Private to store_sqlite*.c. */
 #ifndef TH_STORE_SQLITE_H
 #define TH_STORE_SQLITE_H
@@ -38,10 +39,13 @@ struct sqlite_store {
     char *path;
     int64_t timeout_ms;
     int64_t
-        hasty_until_mono_ms; /* a lock was just waited for in vain: until then the next calls try, but do not wait */
-    int was_open;            /* the file has been there: if it is gone it is waited for, not made anew */
-    int is_loose;            /* commits are not synced now */
-    sqlite3 *db;             /* NULL: to be opened by the next call */
+        hasty_until_mono_ms; /* a lock was waited for in vain: the next calls try, but do not wait, until one gets it */
+    int64_t wait_until_mono_ms;  /* for a lock, in the call under way */
+    int64_t alone_until_mono_ms; /* the turn was waited for in vain: until then it is gone without */
+    int turn_fd;                 /* -1: there is none */
+    int was_open;                /* the file has been there: if it is gone it is waited for, not made anew */
+    int is_loose;                /* commits are not synced now */
+    sqlite3 *db;                 /* NULL: to be opened by the next call */
     sqlite3_stmt *statements[STATEMENT_COUNT];
 };
 
@@ -67,6 +71,14 @@ void store_sqlite_bind_id(sqlite3_stmt *st, int at, const struct account_id *id)
 /** store_sqlite_json(st, column, err): a stored document; NULL if it is no JSON. Owns: caller. */
 struct json *store_sqlite_json(sqlite3_stmt *st, int column, struct err *err);
 
+/** store_sqlite_turn_take(s): wait for the turn to write, until wait_until_mono_ms and not long at all: it makes writers come one after the other, no
+ *  more. store_sqlite_turn_give(s): once the write lock is held, or given up. store_sqlite_busy: SQLite's busy handler. */
+void store_sqlite_turn_open(struct sqlite_store *s);
+void store_sqlite_turn_close(struct sqlite_store *s);
+void store_sqlite_turn_take(struct sqlite_store *s);
+void store_sqlite_turn_give(struct sqlite_store *s);
+int store_sqlite_busy(void *state, int tries);
+
 /** store_sqlite_begin(s, loose, err): a transaction that writes. store_sqlite_end(s, rc, err): commits if ${rc} is ERR_OK, else takes back.
  *  store_sqlite_run(s, st, err): a statement that gives no row. */
 enum err_code store_sqlite_begin(struct sqlite_store *s, int loose, struct err *err);
@@ -79,6 +91,9 @@ enum err_code store_sqlite_import(void *state, struct store_item *items, int cou
 enum err_code store_sqlite_meta_put(void *state, const char *name, const struct json *value, struct err *err);
 enum err_code store_sqlite_meta_swap(void *state, const char *name, const struct json *value, int64_t version,
                                      struct err *err);
+/** store_sqlite_bump: as meta_bump, inside a transaction. */
+enum err_code store_sqlite_bump(struct sqlite_store *s, const char *name, int64_t at_least, int64_t *version,
+                                struct err *err);
 enum err_code store_sqlite_meta_bump(void *state, const char *name, int64_t at_least, int64_t *version,
                                      struct err *err);
 

@@ -87,6 +87,7 @@ void store_sqlite_disconnect(struct sqlite_store *s)
     }
     sqlite3_close(s->db);
     s->db = NULL;
+    store_sqlite_turn_close(s);
     s->is_loose = 0;
 }
 
@@ -134,11 +135,10 @@ static enum err_code create_private(const struct sqlite_store *s, struct err *er
 /* Changing to WAL does not always wait for the lock, whatever the busy timeout says. */
 static int use_wal(const struct sqlite_store *s)
 {
-    const int64_t end = clock_mono_ms() + s->timeout_ms;
     int rc;
 
     while ((rc = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL)) == SQLITE_BUSY &&
-           clock_mono_ms() < end)
+           clock_mono_ms() < s->wait_until_mono_ms)
         sqlite3_sleep(10);
     return rc;
 }
@@ -150,7 +150,7 @@ static enum err_code connect_db(struct sqlite_store *s, struct err *err)
 
     if (code != ERR_OK) return code;
     rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE, NULL);
-    if (rc == SQLITE_OK) rc = sqlite3_busy_timeout(s->db, (int)s->timeout_ms);
+    if (rc == SQLITE_OK) rc = sqlite3_busy_handler(s->db, store_sqlite_busy, s);
     if (rc == SQLITE_OK) rc = use_wal(s);
     if (rc == SQLITE_OK) rc = sqlite3_exec(s->db, "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON", NULL, NULL, NULL);
     if (rc == SQLITE_OK) rc = store_sqlite_version(s->db, &version);
@@ -160,20 +160,24 @@ static enum err_code connect_db(struct sqlite_store *s, struct err *err)
     else if (version > SCHEMA_VERSION)
         code = err_set(err, ERR_CONFIG, s->path, "the schema is version %d, this program knows %d: install a newer one",
                        version, SCHEMA_VERSION);
-    if (code != ERR_OK) store_sqlite_disconnect(s);
+    if (code != ERR_OK)
+        store_sqlite_disconnect(s);
+    else
+        store_sqlite_turn_open(s);
     s->was_open |= code == ERR_OK;
     return code;
 }
 
 enum err_code store_sqlite_ready(struct sqlite_store *s, struct err *err)
 {
+    const int64_t now = clock_mono_ms();
     enum err_code rc;
     int moved = 0;
 
     if (s->db && (sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK || moved))
         store_sqlite_disconnect(s);
+    s->wait_until_mono_ms = now < s->hasty_until_mono_ms ? now : now + s->timeout_ms;
     if (!s->db && (rc = connect_db(s, err)) != ERR_OK) return rc;
-    sqlite3_busy_timeout(s->db, clock_mono_ms() < s->hasty_until_mono_ms ? 0 : (int)s->timeout_ms);
     return ERR_OK;
 }
 

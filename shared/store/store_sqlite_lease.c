@@ -196,15 +196,16 @@ static enum err_code change(struct sqlite_store *s, sqlite3_stmt *st, const char
 }
 
 static enum err_code take(struct sqlite_store *s, const struct lease *lease, const char *owner, int64_t ttl_ms,
-                          int64_t epoch, struct err *err)
+                          int64_t *epoch, struct err *err)
 {
-    sqlite3_stmt *st;
-    enum err_code rc = store_sqlite_get(s, LEASE_TAKE, &st, err);
+    sqlite3_stmt *st = NULL;
+    enum err_code rc = store_sqlite_bump(s, epochs, lease->epoch + 1, epoch, err);
 
+    if (rc == ERR_OK) rc = store_sqlite_statement(s, LEASE_TAKE, &st, err);
     if (rc != ERR_OK) return rc;
     store_sqlite_bind_text(st, 1, lease->name);
     store_sqlite_bind_text(st, 2, owner);
-    sqlite3_bind_int64(st, 3, epoch);
+    sqlite3_bind_int64(st, 3, *epoch);
     sqlite3_bind_int64(st, 4, ttl_ms);
     sqlite3_bind_int64(st, 5, lease->epoch);
     sqlite3_bind_int64(st, 6, lease->beat);
@@ -215,9 +216,9 @@ enum err_code store_sqlite_lease_take(void *state, struct lease *lease, const ch
                                       struct err *err)
 {
     int64_t epoch = 0;
-    enum err_code rc = store_sqlite_meta_bump(state, epochs, lease->epoch + 1, &epoch, err);
+    enum err_code rc = store_sqlite_begin(state, 0, err);
 
-    if (rc == ERR_OK) rc = take(state, lease, owner, ttl_ms, epoch, err);
+    if (rc == ERR_OK) rc = store_sqlite_end(state, take(state, lease, owner, ttl_ms, &epoch, err), err);
     if (rc != ERR_OK) return rc;
     snprintf(lease->owner, sizeof lease->owner, "%s", owner);
     lease->epoch = epoch;
@@ -226,34 +227,49 @@ enum err_code store_sqlite_lease_take(void *state, struct lease *lease, const ch
     return ERR_OK;
 }
 
+static enum err_code write_lease(struct sqlite_store *s, const struct lease *lease, const char *owner, const char *text,
+                                 struct err *err)
+{
+    sqlite3_stmt *st;
+    enum err_code rc = store_sqlite_statement(s, LEASE_WRITE, &st, err);
+
+    if (rc != ERR_OK) return rc;
+    store_sqlite_bind_text(st, 1, lease->name);
+    store_sqlite_bind_text(st, 2, owner);
+    store_sqlite_bind_text(st, 3, text);
+    sqlite3_bind_int64(st, 4, lease->epoch);
+    store_sqlite_bind_text(st, 5, lease->owner);
+    return change(s, st, lease->name, err);
+}
+
+/* Not synced: a power cut ends all who could hold a lease, and where a pass was is only where it goes on. */
 enum err_code store_sqlite_lease_write(void *state, struct lease *lease, const char *owner, struct err *err)
 {
     struct buf text = {0};
-    sqlite3_stmt *st = NULL;
     enum err_code rc = json_print(lease->state, &text, err);
 
-    if (rc == ERR_OK) rc = store_sqlite_get(state, LEASE_WRITE, &st, err);
-    if (rc == ERR_OK) {
-        store_sqlite_bind_text(st, 1, lease->name);
-        store_sqlite_bind_text(st, 2, owner);
-        store_sqlite_bind_text(st, 3, buf_text(&text));
-        sqlite3_bind_int64(st, 4, lease->epoch);
-        store_sqlite_bind_text(st, 5, lease->owner);
-        rc = change(state, st, lease->name, err);
-    }
+    if (rc == ERR_OK) rc = store_sqlite_begin(state, 1, err);
+    if (rc == ERR_OK) rc = store_sqlite_end(state, write_lease(state, lease, owner, buf_text(&text), err), err);
     buf_free(&text);
     if (rc == ERR_OK) lease->beat++;
     return rc;
 }
 
-enum err_code store_sqlite_lease_delete(void *state, const struct lease *lease, struct err *err)
+static enum err_code delete_lease(struct sqlite_store *s, const struct lease *lease, struct err *err)
 {
     sqlite3_stmt *st;
-    enum err_code rc = store_sqlite_get(state, LEASE_DELETE, &st, err);
+    enum err_code rc = store_sqlite_statement(s, LEASE_DELETE, &st, err);
 
     if (rc != ERR_OK) return rc;
     store_sqlite_bind_text(st, 1, lease->name);
     sqlite3_bind_int64(st, 2, lease->epoch);
     store_sqlite_bind_text(st, 3, lease->owner);
-    return change(state, st, lease->name, err);
+    return change(s, st, lease->name, err);
+}
+
+enum err_code store_sqlite_lease_delete(void *state, const struct lease *lease, struct err *err)
+{
+    enum err_code rc = store_sqlite_begin(state, 1, err);
+
+    return rc == ERR_OK ? store_sqlite_end(state, delete_lease(state, lease, err), err) : rc;
 }

@@ -13,8 +13,13 @@ enum err_code store_sqlite_begin(struct sqlite_store *s, int loose, struct err *
     if (s->is_loose != loose)
         result = sqlite3_exec(s->db, loose ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL", NULL, NULL, NULL);
     if (result == SQLITE_OK) s->is_loose = loose;
-    if (result == SQLITE_OK) result = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-    return result == SQLITE_OK ? ERR_OK : store_sqlite_fail(s, result, err);
+    if (result != SQLITE_OK) return store_sqlite_fail(s, result, err);
+    store_sqlite_turn_take(s);
+    result = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    store_sqlite_turn_give(s);
+    if (result != SQLITE_OK) return store_sqlite_fail(s, result, err);
+    s->hasty_until_mono_ms = 0;
+    return ERR_OK;
 }
 
 enum err_code store_sqlite_end(struct sqlite_store *s, enum err_code rc, struct err *err)
@@ -116,7 +121,9 @@ static void forget(struct sqlite_store *s, const struct patch *patch)
         const struct patch_field *field = &patch->fields[i];
 
         if (field->op == PATCH_UNSET && (!strcmp(field->path, "accessToken") || !strcmp(field->path, "refreshToken"))) {
+            store_sqlite_turn_take(s);
             sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+            store_sqlite_turn_give(s);
             return;
         }
     }
@@ -198,18 +205,22 @@ enum err_code store_sqlite_meta_put(void *state, const char *name, const struct 
     return store_sqlite_meta_swap(state, name, value, -1, err);
 }
 
-enum err_code store_sqlite_meta_bump(void *state, const char *name, int64_t at_least, int64_t *version, struct err *err)
+enum err_code store_sqlite_bump(struct sqlite_store *s, const char *name, int64_t at_least, int64_t *version,
+                                struct err *err)
 {
     sqlite3_stmt *st = NULL;
-    enum err_code rc = store_sqlite_begin(state, 0, err);
+    enum err_code rc = store_sqlite_statement(s, META_BUMP, &st, err);
 
     if (rc != ERR_OK) return rc;
-    rc = store_sqlite_statement(state, META_BUMP, &st, err);
-    if (rc == ERR_OK) {
-        store_sqlite_bind_text(st, 1, name);
-        sqlite3_bind_int64(st, 2, at_least);
-        rc = store_sqlite_run(state, st, err);
-    }
-    if (rc == ERR_OK) rc = store_sqlite_meta_version(state, name, version, err);
-    return store_sqlite_end(state, rc, err);
+    store_sqlite_bind_text(st, 1, name);
+    sqlite3_bind_int64(st, 2, at_least);
+    rc = store_sqlite_run(s, st, err);
+    return rc == ERR_OK ? store_sqlite_meta_version(s, name, version, err) : rc;
+}
+
+enum err_code store_sqlite_meta_bump(void *state, const char *name, int64_t at_least, int64_t *version, struct err *err)
+{
+    enum err_code rc = store_sqlite_begin(state, 0, err);
+
+    return rc == ERR_OK ? store_sqlite_end(state, store_sqlite_bump(state, name, at_least, version, err), err) : rc;
 }

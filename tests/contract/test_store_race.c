@@ -5,10 +5,10 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-enum { PROCESSES = 6, ROUNDS = 30, WRITES = 25, PATIENCE_MS = 20000 };
+enum { PROCESSES = 6, ROUNDS = 30, WRITES = 25, TURNS = 120, PATIENCE_MS = 20000 };
 
 static struct shared {
-    _Atomic int arrived[ROUNDS], wins[ROUNDS], winner[ROUNDS];
+    _Atomic int arrived[ROUNDS], wins[ROUNDS], winner[ROUNDS], writes[PROCESSES], is_over;
 } * shared;
 
 typedef int work_fn(struct store *store, int number);
@@ -165,6 +165,50 @@ static void updates_of_different_fields_do_not_undo_each_other(void **state)
     account_fini(&account);
 }
 
+/* ---- turns ---- */
+
+/* Nobody pauses between two writes. Once the first has done all its writes, the others write no more. */
+static int write_until_one_is_done(struct store *store, int number)
+{
+    struct account_id id = {.type = ID_NUMBER};
+
+    snprintf(id.text, sizeof id.text, "%d", number);
+    meet(0);
+    while (!shared->is_over && shared->writes[number] < TURNS) {
+        struct patch p = {0};
+        struct err err = {0};
+        enum err_code rc;
+
+        patch_set_int(&p, "tokenHealth.n", shared->writes[number]);
+        rc = store_update(store, &id, &p, &err);
+        patch_fini(&p);
+        if (rc != ERR_OK) return say(number, rc, &err);
+        shared->writes[number]++;
+    }
+    shared->is_over = 1;
+    return 0;
+}
+
+static void of_many_that_write_without_a_pause_none_is_kept_out(void **state)
+{
+    int least = TURNS;
+
+    (void)state;
+    for (int i = 0; i < PROCESSES; i++) {
+        char text[64];
+
+        snprintf(text, sizeof text, "{\"_id\":%d,\"platform\":\"instagram\"}", i);
+        fixture_put(text);
+    }
+    run_all(write_until_one_is_done);
+    for (int i = 0; i < PROCESSES; i++)
+        if (shared->writes[i] < least) least = shared->writes[i];
+    printf("FIGURE: %d processes write without a pause: when the first had written %d times, the last had %d times\n",
+           PROCESSES, TURNS, least);
+    if (least < TURNS / 4)
+        fail_msg("one wrote %d times while another wrote %d times, expected %d at least", least, TURNS, TURNS / 4);
+}
+
 /* ---- leases ---- */
 
 static void keep_lease(void *arg, struct lease *lease)
@@ -305,6 +349,7 @@ int main(void)
         TEST(of_many_that_compare_and_swap_exactly_one_wins),
         TEST(of_many_that_take_a_lease_exactly_one_holds_it),
         TEST(updates_of_different_fields_do_not_undo_each_other),
+        TEST(of_many_that_write_without_a_pause_none_is_kept_out),
         TEST(of_many_that_import_one_account_exactly_one_creates_it),
         TEST(many_may_open_a_new_store_at_once),
     };

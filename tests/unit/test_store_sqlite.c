@@ -6,6 +6,7 @@
 #include "watched_sqlite.h"
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -404,6 +405,21 @@ static int kill_in_the_middle(int after_us)
     return told;
 }
 
+static void a_writer_that_stopped_with_the_turn_in_its_hand_holds_up_nobody(void **state)
+{
+    struct store *store = open_good();
+    int turn = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int64_t start_ms = clock_mono_ms();
+
+    (void)state;
+    assert_int_equal(flock(turn, LOCK_EX | LOCK_NB), 0);
+    for (int i = 0; i < 40; i++)
+        put_good(store, doc_a);
+    if (clock_mono_ms() - start_ms > 10 * TIMEOUT_MS) fail_msg("%d ms", (int)(clock_mono_ms() - start_ms));
+    close(turn);
+    store_close(store);
+}
+
 static void what_was_written_survives_a_kill_at_any_moment(void **state)
 {
     struct store *store = open_good();
@@ -474,6 +490,7 @@ int main(void)
         TEST(a_failing_disk_is_said_and_loses_nothing),
         TEST(a_file_that_may_only_be_read_is_not_written_and_says_so),
         TEST(a_writer_waits_for_another_no_longer_than_the_timeout_and_readers_go_on),
+        TEST(a_writer_that_stopped_with_the_turn_in_its_hand_holds_up_nobody),
         TEST(what_was_written_survives_a_kill_at_any_moment),
         TEST(a_plain_token_that_was_unset_is_not_left_in_the_file),
     };
