@@ -63,6 +63,25 @@ class Host:
             found.setdefault(call["token_sha256"], []).append(call["at_ms"])
         return found
 
+    def pause(self):
+        """But not inside a transaction of SQLite: that would hold up all who write, whatever they do."""
+        for _ in range(200):
+            self.process.send_signal(signal.SIGSTOP)
+            with contextlib.closing(sqlite3.connect(f"{self.case.service.dir}/accounts.db", timeout=5, isolation_level=None)) as db:
+                try:
+                    db.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError:
+                    self.process.send_signal(signal.SIGCONT)
+        raise AssertionError("it is in a transaction whenever it is stopped")
+
+    def set(self, **settings):
+        with open(self.conf) as f:
+            conf = f.read()
+        for name, value in settings.items():
+            conf = re.sub(rf"(?m)^{name} = .*$", f"{name} = {value}", conf)
+        self.case.service.write_private(self.conf, conf)
+
     def end(self):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
@@ -120,6 +139,11 @@ class TwoMonitors(HostsCase):
     def passes(self):
         return min((lease["passes"] for lease in self.leases().values()), default=0)
 
+    def setUp(self):
+        is_alone = self._testMethodName.startswith("test_a")  # one sweep, in which nobody dies, however slow the machine is
+        for host in self.at.values():
+            host.set(check_interval="20m" if is_alone else "40s", lease="60s" if is_alone else f"{LEASE_S}s")
+
     def from_here_on(self):
         """Forgets who was asked about so far; name of each slice → how many passes it has once one that begins now is over."""
         self.clear_ledgers()
@@ -145,8 +169,10 @@ class TwoMonitors(HostsCase):
         self.wait_for_pass(1)
         took_s = time.monotonic() - began
         asked = self.all_asked("first sweep")
-        if time.monotonic() - began < 39:  # else the second one may have begun
-            self.assertEqual(sum(calls > 1 for calls in asked.values()), 0, "accounts that were asked about twice")
+        said = [line for host in (a, b) for line in host.log().splitlines() if " warn " in line or " error " in line]
+        twice = sum(calls > 1 for calls in asked.values())
+        self.assertEqual(twice, 0, "accounts that were asked about twice; the monitors say:\n" + "\n".join(said[:20]))
+        self.assertEqual(said, [], "what went wrong")
         wait_for(lambda: a.sweeps() and b.sweeps(), 20, "both tell of the end of the sweep")
         self.assertEqual(sum(lease["last"]["accounts"] for lease in self.leases().values()), self.accounts)
         print(f"FIGURE: two monitors, {self.accounts} accounts in {len(self.leases())} slices: one sweep in {took_s:.0f} s, "
@@ -177,7 +203,7 @@ class TwoMonitors(HostsCase):
         self.addCleanup(b.sandbox.latency, 0)
         wanted = self.from_here_on()
         wait_for(lambda: self.owned(b) and len(b.asked()) > 100, 120, "b is in the middle of a slice")
-        b.process.send_signal(signal.SIGSTOP)
+        b.pause()
         held = self.owned(b)
         time.sleep(1)  # what it had sent arrives
         calls = b.sandbox.summary()["calls"]
@@ -260,6 +286,7 @@ class WrongClocks(HostsCase):
         asked = self.asked_in_all()
         apart_s = self.least_apart_s()
         most, fewest = max(asked.values()), min(asked.values())
+        (lease,) = self.leases().values()
         print(f"FIGURE: skew of 10 min and four steps of 1 h in {took_s:.0f} s: each account was asked about {fewest} to {most} times, at "
               f"least {apart_s:.1f} s apart on two hosts (interval 2 s); leases lost: {a.log().count('is left to others')}")
         self.assertGreater(len({t[:13] for t in told}), 1, "the clock of b was not set")
@@ -267,29 +294,32 @@ class WrongClocks(HostsCase):
         self.assertEqual(len(asked), self.accounts)
         self.assertLessEqual(most, took_s / 2 + 2, "more sweeps than the interval allows")
         self.assertGreaterEqual(fewest, 4)
-        self.assertGreater(apart_s, 0.5)
+        begun = lease["passes"] + (1 if lease["begunAt"] else 0)
+        self.assertTrue(lease["passes"] <= fewest and most <= begun, f"asked {fewest} to {most} times in {lease['passes']} passes of {begun} begun")
 
 
 class Million(ServiceCase):
     """Accounts without a token, already known as broken: no provider is asked, but each is read, judged and written. Of the million only some
-    slices are due, as in a sweep that others have begun: to go through all of them would take minutes, and the monitor streams slice by slice."""
+    slices are due, as in a sweep that others have begun. What could grow with the million is the list of
+    its slices, which is all there, and what the store holds of a larger file; the accounts themselves stream, whatever their number."""
     responder = False
     settings = {"monitor": {"check_interval": "1h", "platforms": "instagram"}, **CHEAP}
     few, many = (1000, 20000) if SANITIZED else (10000, 1000000)
-    slice_accounts, due_slices = 5000, 2 if SANITIZED else 8
+    slice_accounts, due_slices = 5000, 2 if SANITIZED else 10
 
     def grow(self, db, start, count):
+        """Nobody has the file open: no journal, and the indexes are made at the end."""
         (text,) = db.execute("SELECT doc FROM accounts WHERE id='o:" + "0" * 23 + "1'").fetchone()
-        template = json.loads(text)
-
-        def rows():
-            for n in range(start, count + 1):
-                oid = f"{n:024x}"
-                template["_id"], template["workspaceId"], template["username"] = {"$oid": oid}, f"ws-{n % 5000}", f"user{n}"
-                yield ("o:" + oid, "instagram", f"s:ws-{n % 5000}", 1, 0, "broken", "missing", json.dumps(template, separators=(",", ":")))
-        db.executemany("INSERT INTO accounts VALUES(?,?,?,?,?,?,?,?)", rows())
+        template = json.dumps(dict(json.loads(text), _id={"$oid": "@oid"}, workspaceId="ws-@w", username="user@n"), separators=(",", ":"))
+        indexes = db.execute("SELECT name, sql FROM sqlite_master WHERE type='index' AND sql IS NOT NULL").fetchall()
+        db.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-100000; "
+                         + "".join(f"DROP INDEX {name};" for name, _ in indexes))
+        db.execute("WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i+1 FROM n WHERE i<?2) INSERT INTO accounts "
+                   "SELECT printf('o:%024x',i), 'instagram', 's:ws-'||(i%5000), 1, 0, 'broken', 'missing', "
+                   "replace(replace(replace(?3,'@oid',printf('%024x',i)),'@w',i%5000),'@n',i) FROM n", (start, count, template))
         db.execute("DELETE FROM leases")
         db.commit()
+        db.executescript("".join(f"{sql};" for _, sql in indexes) + "PRAGMA journal_mode=WAL;")
 
     def cut(self, db, count, now_ms):
         """As the monitors cut it: all slices but a few were gone through just now."""
@@ -318,10 +348,12 @@ class Million(ServiceCase):
         path = f"{self.service.dir}/accounts.db"
         self.service.import_accounts([account(1)])
         self.service.sweep()
-        began, peak_kib, took_s = time.monotonic(), {}, {}
+        began, peak_kib, took_s, seeded_s = time.monotonic(), {}, {}, 0
         with contextlib.closing(sqlite3.connect(path, timeout=60)) as db:
             for start, count in ((2, self.few), (self.few + 1, self.many)):
+                grown = time.monotonic()
                 self.grow(db, start, count)
+                seeded_s += time.monotonic() - grown
                 if count == self.many:
                     self.cut(db, count, int(time.time() * 1000))
                 peak_kib[count], took_s[count] = self.sweep(db, count)
@@ -330,8 +362,8 @@ class Million(ServiceCase):
                                       "FROM leases WHERE name LIKE 'slice/%'").fetchone()
         self.assertEqual((done, errors), (self.due_slices * self.slice_accounts, 0))
         print(f"FIGURE: monitor's peak RSS: {peak_kib[self.few] / 1024:.1f} MiB with {self.few} accounts, {peak_kib[self.many] / 1024:.1f} MiB "
-              f"with {self.many} (limit 64 MiB and 10 % more), in {slices} slices of which {self.due_slices} were due; {done / took_s[self.many]:.0f} accounts a "
-              f"second without a provider; {time.monotonic() - began:.0f} s in all")
+              f"with {self.many} (limit 64 MiB and 10 % more), in {slices} slices of which {self.due_slices}, {done} accounts, were due and gone through; {done / took_s[self.many]:.0f} accounts a "
+              f"second without a provider; {time.monotonic() - began:.0f} s in all, {seeded_s:.0f} s of it to make the accounts")
         if not SANITIZED:
             self.assertLess(peak_kib[self.many], 64 * 1024)
             self.assertLess(peak_kib[self.many], peak_kib[self.few] * 1.1)
