@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What one sweep costs: tests/bench/sweep_cost.py [sqlite|mongodb] [ACCOUNTS]. Healthy accounts with a token each, a provider (the sandbox) that
 answers at once; printed are store calls, provider calls, time, CPU and memory of a second sweep, when every account is known and has its
-fast envelope. Seeding a million takes many minutes; the MongoDB-compatible server of the tests reads its whole collection for each page."""
+fast envelope. Seeding a million takes many minutes. The MongoDB-compatible server of the tests uses an index only where a filter is an _id and no
+more: it reads its whole collection for each page and each guarded write, so that its time grows with the square of the accounts."""
 import os
 import re
 import shutil
