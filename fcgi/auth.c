@@ -74,9 +74,8 @@ enum err_code auth_new(const char *keys_file, struct auth **auth, struct err *er
     return ERR_OK;
 }
 
-const struct apikey *auth_key(struct auth *auth, const char *authorization)
+const struct apikey *auth_key_known(struct auth *auth, const char *authorization)
 {
-    const struct apikey *key;
     size_t len;
 
     if (strncasecmp(authorization, "Bearer ", 7) != 0) return NULL;
@@ -84,10 +83,16 @@ const struct apikey *auth_key(struct auth *auth, const char *authorization)
     len = strlen(authorization);
     if (len == 0 || len > LIMIT_API_KEY_BYTES) return NULL;
     if (is_due(auth)) look(auth);
-    key = auth->keys ? apikey_find(auth->keys, authorization, len) : NULL;
-    if (key) return key;
-    look(auth); /* it may have been made just now */
     return auth->keys ? apikey_find(auth->keys, authorization, len) : NULL;
+}
+
+const struct apikey *auth_key(struct auth *auth, const char *authorization)
+{
+    const struct apikey *key = auth_key_known(auth, authorization);
+
+    if (key) return key;
+    look(auth);
+    return auth_key_known(auth, authorization);
 }
 
 void auth_free(struct auth *auth)

@@ -10,8 +10,10 @@ struct auth;
 /** auth_new(keys_file, &auth, err): the file may be missing or bad: then no key is good, which the log says,
  *  once for each reason. */
 enum err_code auth_new(const char *keys_file, struct auth **auth, struct err *err);
-/** auth_key(auth, authorization): the key of "Bearer thk_…", valid until the next call; NULL if there is none. */
+/** auth_key(auth, authorization): the key of "Bearer thk_…", valid until the next call; NULL if there is none.
+ *  auth_key_known(auth, authorization): the same without a look for one that was made just now. */
 const struct apikey *auth_key(struct auth *auth, const char *authorization);
+const struct apikey *auth_key_known(struct auth *auth, const char *authorization);
 void auth_free(struct auth *auth);
 
 #endif

@@ -15,13 +15,14 @@ struct exchange {
     const struct json *body;       /* an object, or NULL when there is none */
 
     /* the answer */
-    int status;        /* 0: 200 */
-    struct json *json; /* owned; NULL: no body */
-    char health[96];   /* X-Token-Health, "" none */
-    const char *lasts; /* X-Token-Health-Valid-For; static; NULL: not asked */
-    int is_stale;      /* X-Token-Health-Stale: it is older than it should be */
-    struct err err;    /* an error answer, when code is not ERR_OK */
-    char allow[48];    /* with 405: "GET, HEAD, PATCH" */
+    int status;            /* 0: 200 */
+    struct json *json;     /* owned; NULL: no body */
+    char health[96];       /* X-Token-Health, "" none */
+    const char *lasts;     /* X-Token-Health-Valid-For; static; NULL: not asked */
+    int is_stale;          /* X-Token-Health-Stale: it is older than it should be */
+    struct err err;        /* an error answer, when code is not ERR_OK */
+    int64_t retry_after_s; /* with 429; 0: a moment */
+    char allow[48];        /* with 405: "GET, HEAD, PATCH" */
 };
 
 /** A handler: reads arguments, makes one service call, fills the answer. Its error is x->err. */

@@ -118,6 +118,7 @@ static void copy_id(struct gateway *g, struct request *req)
 {
     int ignored;
 
+    copy_param(g, "REMOTE_ADDR", req->remote_addr, sizeof req->remote_addr, &ignored);
     if (copy_param(g, "HTTP_X_REQUEST_ID", req->id, sizeof req->id, &ignored) && req->id[0] &&
         strspn(req->id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == strlen(req->id))
         return;

@@ -6,7 +6,7 @@
 #include "pulse.h"
 #include <stddef.h>
 
-enum { REQUEST_ID_BYTES = 65, METHOD_BYTES = 16 };
+enum { REQUEST_ID_BYTES = 65, METHOD_BYTES = 16, REMOTE_ADDR_BYTES = 64 };
 
 struct request {
     char method[METHOD_BYTES];
@@ -17,6 +17,7 @@ struct request {
     char workspace_param[LIMIT_ID_BYTES]; /* TOKEN_HEALTH_WORKSPACE, set by the web server */
     char account_param[LIMIT_ID_BYTES];   /* TOKEN_HEALTH_ACCOUNT */
     char valid_for_param[16];             /* TOKEN_HEALTH_VALID_FOR: seconds */
+    char remote_addr[REMOTE_ADDR_BYTES];  /* REMOTE_ADDR; "" not told */
     char id[REQUEST_ID_BYTES];            /* X-Request-Id, or made here */
     const char *body; /* NUL-terminated behind body_len; valid until the next request; "" with GET and HEAD */
     size_t body_len;

@@ -83,7 +83,10 @@ static void put_head(struct gateway *gateway, const struct exchange *x, size_t b
     if (x->is_stale) put_header(gateway, "X-Token-Health-Stale: ", "true");
     if (x->allow[0]) put_header(gateway, "Allow: ", x->allow);
     if (x->status == 401) put_header(gateway, "WWW-Authenticate: ", "Bearer");
-    if (x->status == 429 || x->status == 503) put_header(gateway, "Retry-After: ", "2");
+    if (x->status == 429 || x->status == 503) {
+        snprintf(number, sizeof number, "%lld", (long long)(x->retry_after_s ? x->retry_after_s : 2));
+        put_header(gateway, "Retry-After: ", number);
+    }
     if (x->status != 204) {
         snprintf(number, sizeof number, "%zu", body_len);
         put_header(gateway, "Content-Type: ", "application/json");

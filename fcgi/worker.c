@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "health/watch.h"
+#include "limiter.h"
 #include "response.h"
 #include "router.h"
 #include <malloc.h>
@@ -42,9 +43,13 @@ static enum err_code parse_body(struct exchange *x, struct json **body)
 
 static enum err_code authenticate(struct worker *w, struct exchange *x)
 {
-    x->key = auth_key(w->auth, x->req->authorization);
-    return x->key ? ERR_OK
-                  : err_set(&x->err, ERR_UNAUTHORIZED, NULL, "a valid API key is needed: Authorization: Bearer thk_…");
+    if (limiter_address(x) != ERR_OK) return x->err.code;
+    x->key = auth_key_known(w->auth, x->req->authorization);
+    if (!x->key && limiter_wrong_key(x) != ERR_OK) return x->err.code;
+    if (!x->key) x->key = auth_key(w->auth, x->req->authorization); /* it may have been made just now */
+    if (x->key) return limiter_key(x);
+    limiter_failed(x);
+    return err_set(&x->err, ERR_UNAUTHORIZED, NULL, "a valid API key is needed: Authorization: Bearer thk_…");
 }
 
 /* Who asks comes first: a stranger learns nothing, not even which routes there are. */
@@ -69,9 +74,9 @@ static enum err_code admit(struct worker *w, struct exchange *x, enum route_resu
 
 static void log_request(const struct exchange *x, const struct route *route, int status, int64_t took_us)
 {
-    /* What web servers and supervisors ask all day long. */
-    if (route && (route->handler == h_check || route->scope == 0) && status < 500) {
-        log_debug("TOKEN HEALTH", "request", LOG_S("route", route->path), LOG_I("status", status),
+    /* What web servers and supervisors ask all day long, and who asks too often. */
+    if (status == 429 || (route && (route->handler == h_check || route->scope == 0) && status < 500)) {
+        log_debug("TOKEN HEALTH", "request", LOG_S("route", route ? route->path : "none"), LOG_I("status", status),
                   LOG_I("us", took_us));
         return;
     }

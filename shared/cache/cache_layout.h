@@ -15,7 +15,7 @@
 
 #define CACHE_MAGIC UINT64_C(0x746f6b656e2d6831)
 enum {
-    CACHE_LAYOUT_VERSION = 5,
+    CACHE_LAYOUT_VERSION = 6,
     CACHE_WAYS = 8, /* entries of a set */
     CACHE_ENTRIES_MAX = 1 << 24,
     CACHE_FLIGHT_BITS = 14,
@@ -23,9 +23,10 @@ enum {
     CACHE_STRIPES = 16,
     CACHE_STRIPE_COUNTERS = 64,
     CACHE_SLOT_WORDS = 4,
-    CACHE_BUDGETS = 64, /* provider hosts */
-    CACHE_NOTES = 15,   /* numbers that the host's processes keep in common */
-    CACHE_GUARDS = 64,  /* apps of platforms, and what was last ordered of each platform */
+    CACHE_BUDGETS = 64,     /* provider hosts */
+    CACHE_NOTES = 15,       /* numbers that the host's processes keep in common */
+    CACHE_GUARDS = 64,      /* apps of platforms, and what was last ordered of each platform */
+    CACHE_RATE_SETS = 1024, /* of CACHE_WAYS: keys and addresses that are counted */
     CACHE_LINE_BYTES = 64
 };
 
@@ -65,6 +66,11 @@ struct cache_slot {
     _Atomic uint64_t word[CACHE_SLOT_WORDS];
 };
 
+/** How often somebody did something: rate.h. who: cache_hash, 0: free. */
+struct cache_rate {
+    _Atomic uint64_t who, due_ns; /* monotonic ns */
+};
+
 /** What this host has last seen of the documents that all hosts share; see note.c. */
 struct cache_notes {
     _Alignas(2 * CACHE_LINE_BYTES) _Atomic int64_t looked_mono_ms; /* 0: never */
@@ -79,6 +85,7 @@ struct cache_segment {
     struct cache_slot budgets[CACHE_BUDGETS];
     struct cache_slot guards[CACHE_GUARDS];
     struct cache_notes notes;
+    _Alignas(2 * CACHE_LINE_BYTES) struct cache_rate rates[CACHE_RATE_SETS][CACHE_WAYS];
     struct cache_entry entries[];
 };
 
@@ -101,7 +108,8 @@ _Static_assert(offsetof(struct cache_segment, flights) == 8384, "flights");
 _Static_assert(offsetof(struct cache_segment, budgets) == 139456, "budgets");
 _Static_assert(offsetof(struct cache_segment, guards) == 143552, "guards");
 _Static_assert(offsetof(struct cache_segment, notes) == 147712, "notes");
-_Static_assert(offsetof(struct cache_segment, entries) == 147840, "entries");
+_Static_assert(offsetof(struct cache_segment, rates) == 147840, "rates");
+_Static_assert(offsetof(struct cache_segment, entries) == 278912, "entries");
 
 /** A mapped segment; at is NULL when there is none. */
 struct segment {
