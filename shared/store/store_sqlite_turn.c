@@ -9,7 +9,7 @@
 
 /* SQLite lets its writers in by chance: one that writes without a pause keeps the others out for seconds, for they sleep longer and longer between
  * two tries. So who wants to write takes the turn first, and gives it on once it is in: who comes back meanwhile finds it taken, and is after it. */
-enum { POLL_MS = 1, TURN_MOST_MS = 200, ALONE_MS = 2000 };
+enum { POLL_US = 200, TURN_MOST_MS = 200, ALONE_MS = 2000 };
 
 /* The directory is what is locked: no file more, and whoever keeps this lock for long holds up nobody. */
 void store_sqlite_turn_open(struct sqlite_store *s)
@@ -34,7 +34,7 @@ int store_sqlite_busy(void *state, int tries)
 
     (void)tries;
     if (clock_mono_ms() >= s->wait_until_mono_ms) return 0;
-    sqlite3_sleep(POLL_MS);
+    usleep(POLL_US);
     return 1;
 }
 
@@ -49,7 +49,7 @@ void store_sqlite_turn_take(struct sqlite_store *s)
 
         if (now_ms >= end_ms) s->alone_until_mono_ms = now_ms + ALONE_MS;
         if (errno != EWOULDBLOCK || now_ms >= end_ms || now_ms >= s->wait_until_mono_ms) return;
-        sqlite3_sleep(POLL_MS);
+        usleep(POLL_US);
     }
 }
 
