@@ -56,7 +56,7 @@ static void catch_signals(void)
 
 static void log_dry_run(const struct totals *t)
 {
-    log_info("TOKEN HEALTH", "dry run: this would have changed", LOG_I("accounts", t->accounts),
+    log_info("TOKEN HEALTH", "dry run: of so many accounts this would have changed", LOG_I("accounts", t->accounts),
              LOG_I("states", t->state_changes), LOG_I("fixed", t->fixed), LOG_I("refreshed", t->refreshed));
 }
 
