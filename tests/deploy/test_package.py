@@ -206,6 +206,11 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.complete("token-healthctl", "val"), {"validate"})
         self.assertLessEqual({"--workspace", "--platform", "--force", "--json"}, self.complete("token-healthctl", "validate", "--"))
         self.assertEqual(self.complete("token-healthctl", "--json", "key", ""), {"create", "list", "revoke"})
+        self.assertEqual(self.complete("token-healthctl", "monitor", ""), {"get", "set", "sweep"})
+        self.assertEqual(self.complete("token-healthctl", "guard", ""), {"status", "confirm", "release"})
+        self.assertEqual(self.complete("token-healthctl", "envelope", ""), {"check"})
+        self.assertIn("README.md", self.complete("token-healthctl", "envelope", "check", ""), "files behind the words")
+        self.assertIn("README.md", self.complete("token-healthctl", "import", ""), "files where there are no words")
         self.assertEqual(self.complete("token-healthctl", "key", "create", "--scopes", ""), {"read", "write", "admin"})
 
 
