@@ -55,6 +55,7 @@ static int apply(struct settings *s, const struct json *stored)
     int changed = 0;
 
     for (int i = 0; i < CONFIG_LIVE_COUNT; i++) {
+        const struct json *entry = entry_of(stored, i);
         char name[CONFIG_LIVE_BYTES], from[CONFIG_LIVE_BYTES], to[CONFIG_LIVE_BYTES];
 
         put_value(s, stored, i, s->cfg);
@@ -64,7 +65,8 @@ static int apply(struct settings *s, const struct json *stored)
         changed = 1;
         log_event(s->is_loud ? LOG_INFO : LOG_DEBUG, "TOKEN HEALTH", "setting in force",
                   (const struct log_field[]){LOG_S("key", config_live_name(i, name)), LOG_S("from", from),
-                                             LOG_S("to", to), LOG_S("by", text_at(entry_of(stored, i), "by"))},
+                                             LOG_S("to", to),
+                                             LOG_S("by", entry ? text_at(entry, "by") : "configuration")},
                   4);
     }
     return changed;
