@@ -61,6 +61,7 @@ $(SEED): $(B)/tests/seed/seed.o $(LIB)
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(LIB)
 	$(CC) $(LDALL) -o $@ $(filter %.o,$^) $(LIB) -lcmocka $(LIBS)
 $(addprefix $(B)/tests/unit/test_,slice board): $(call obj,monitor/slice.c monitor/board.c monitor/totals.c)
+$(B)/tests/unit/test_records: $(call obj,fcgi/records.c)
 $(B)/tests/contract/test_%: $(B)/tests/contract/test_%.o $(LIB)
 	$(CC) $(LDALL) -o $@ $^ -lcmocka $(LIBS)
 $(B)/tests/bench/bench_fcgi_baseline: $(B)/tests/bench/bench_fcgi_baseline.o

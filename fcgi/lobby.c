@@ -1,7 +1,9 @@
 #include "lobby.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "listen.h"
+#include "records.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -21,15 +23,21 @@ enum {
     LAST_CALL_MS = 200 /* for a request that is on its way when the worker has to stop */
 };
 
+struct kept {
+    int fd;
+    int64_t slow_mono_ms; /* since when it has begun a request that is not whole; 0: it has not */
+};
+
 struct lobby {
     int listen_fd, epoll_fd, signal_fd;
     lobby_idle_fn *idle; /* NULL: none */
     void *idle_arg;
-    int kept[LIMIT_KEPT_CONNECTIONS]; /* the one that was silent longest comes first */
-    int kept_count;
+    struct kept kept[LIMIT_KEPT_CONNECTIONS]; /* the one that was silent longest comes first */
+    int kept_count, slow_count;
     int new_was_last; /* the last connection given out was a new one */
     int stopping;
     const char *web_servers;
+    unsigned char peek[LIMIT_PEEK_BYTES];
 };
 
 static int watch(const struct lobby *l, int fd, unsigned how)
@@ -76,6 +84,66 @@ static void set_options(int fd, int family)
     if (family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+/* ---- what a connection has to say ---- */
+
+enum fate { FATE_TAKE, FATE_WAIT, FATE_CLOSE };
+
+/* libfcgi answers the question about itself, and then waits for a request. */
+static void hurry(int fd)
+{
+    struct timeval stall = {.tv_sec = 1};
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &stall, sizeof stall);
+}
+
+static enum fate judge(struct lobby *l, int fd, unsigned events)
+{
+    unsigned char refusal[RECORDS_REFUSAL_BYTES];
+    ssize_t len = recv(fd, l->peek, sizeof l->peek, MSG_PEEK | MSG_DONTWAIT);
+
+    if (len < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? FATE_WAIT : FATE_CLOSE;
+    if (len == 0) return FATE_CLOSE;
+    switch (records_look(l->peek, (size_t)len)) {
+    case RECORDS_MANAGEMENT:
+        hurry(fd);
+        return FATE_TAKE;
+    case RECORDS_WHOLE:
+        return FATE_TAKE;
+    case RECORDS_PARTIAL:
+        return events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? FATE_CLOSE : FATE_WAIT;
+    case RECORDS_TOO_LARGE:
+        (void)!send(fd, refusal, records_refuse(l->peek, refusal), MSG_DONTWAIT | MSG_NOSIGNAL);
+        break;
+    case RECORDS_BROKEN:
+        break;
+    }
+    log_debug("TOKEN HEALTH", "a connection that speaks no FastCGI of ours is closed");
+    return FATE_CLOSE;
+}
+
+static void take_off(struct lobby *l, int k)
+{
+    l->slow_count -= l->kept[k].slow_mono_ms != 0;
+    l->kept_count--;
+    memmove(&l->kept[k], &l->kept[k + 1], (size_t)(l->kept_count - k) * sizeof l->kept[0]);
+}
+
+static void drop(struct lobby *l, int k)
+{
+    close(l->kept[k].fd); /* epoll forgets it too */
+    take_off(l, k);
+}
+
+/* A request that is not whole wakes nobody again until more of it comes. */
+static void set_slow(struct lobby *l, struct kept *kept, int is_slow)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | (is_slow ? EPOLLET : 0), .data.fd = kept->fd};
+
+    kept->slow_mono_ms = is_slow ? clock_mono_ms() : 0;
+    l->slow_count += is_slow ? 1 : -1;
+    epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, kept->fd, &event);
+}
+
 /* Out of descriptors or memory: the socket stays readable, and trying again at once would only burn the CPU. */
 static void accept_failed(void)
 {
@@ -92,7 +160,7 @@ static int accept_one(struct lobby *l)
     struct sockaddr_storage peer = {0};
     socklen_t len = sizeof peer;
     int fd = accept4(l->listen_fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC);
-    char byte;
+    enum fate fate;
 
     if (fd < 0) {
         accept_failed();
@@ -104,31 +172,59 @@ static int accept_one(struct lobby *l)
         return -1;
     }
     set_options(fd, peer.ss_family);
-    if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) return fd;
-    lobby_keep(l, fd);
+    fate = judge(l, fd, 0);
+    if (fate == FATE_TAKE) return fd;
+    if (fate == FATE_WAIT)
+        lobby_keep(l, fd);
+    else
+        close(fd);
     return -1;
+}
+
+static unsigned happened(const struct epoll_event *events, int count, int fd)
+{
+    for (int i = 0; i < count; i++)
+        if (events[i].data.fd == fd) return events[i].events;
+    return 0;
+}
+
+/* More of the requests that were not whole: all of them are looked at, as nothing tells of it again. */
+static void look_at_slow(struct lobby *l, const struct epoll_event *events, int count)
+{
+    int64_t now_ms = clock_mono_ms();
+
+    for (int k = l->kept_count - 1; k >= 0 && l->slow_count > 0; k--) {
+        struct kept *kept = &l->kept[k];
+        unsigned what = happened(events, count, kept->fd);
+        enum fate fate = FATE_WAIT;
+
+        if (!kept->slow_mono_ms) continue;
+        if (what) fate = judge(l, kept->fd, what);
+        if (fate == FATE_TAKE)
+            set_slow(l, kept, 0);
+        else if (fate == FATE_CLOSE || now_ms - kept->slow_mono_ms > LIMIT_REQUEST_STALL_S * 1000)
+            drop(l, k);
+    }
 }
 
 /* The ready one that has waited longest for its turn, taken off the list; -1 if none is ready. */
 static int take_kept(struct lobby *l, const struct epoll_event *events, int count)
 {
-    for (int k = 0; k < l->kept_count; k++)
-        for (int i = 0; i < count; i++) {
-            int fd = l->kept[k];
+    for (int k = 0; k < l->kept_count; k++) {
+        int fd = l->kept[k].fd;
+        unsigned what = l->kept[k].slow_mono_ms ? 0 : happened(events, count, fd);
+        enum fate fate = what ? judge(l, fd, what) : FATE_WAIT;
 
-            if (events[i].data.fd != fd) continue;
-            l->kept_count--;
-            memmove(&l->kept[k], &l->kept[k + 1], (size_t)(l->kept_count - k) * sizeof l->kept[0]);
+        if (fate == FATE_TAKE) {
+            take_off(l, k);
             return fd;
         }
+        if (fate == FATE_CLOSE)
+            drop(l, k--);
+        else if (what)
+            set_slow(l, &l->kept[k], 1);
+    }
     return -1;
-}
-
-static int is_ready(const struct epoll_event *events, int count, int fd)
-{
-    for (int i = 0; i < count; i++)
-        if (events[i].data.fd == fd) return 1;
-    return 0;
 }
 
 /* Connections that came before the socket was left may have woken this worker alone: they are its own. */
@@ -147,9 +243,16 @@ void lobby_stop(struct lobby *l)
 static int last_call(struct lobby *l)
 {
     struct epoll_event events[EVENTS_MAX];
-    int count = l->kept_count ? epoll_wait(l->epoll_fd, events, EVENTS_MAX, LAST_CALL_MS) : 0;
+    int64_t left_ms, end_ms = clock_mono_ms() + LAST_CALL_MS;
 
-    return take_kept(l, events, count);
+    while (l->kept_count && (left_ms = end_ms - clock_mono_ms()) > 0) {
+        int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, (int)left_ms), fd;
+
+        look_at_slow(l, events, count);
+        fd = take_kept(l, events, count);
+        if (fd >= 0) return fd;
+    }
+    return -1;
 }
 
 void lobby_on_idle(struct lobby *l, lobby_idle_fn *fn, void *arg)
@@ -170,12 +273,13 @@ int lobby_wait(struct lobby *l)
         if (slept) count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, l->idle ? LOBBY_IDLE_MS : -1);
         if (count == 0 && l->idle) l->idle(l->idle_arg);
         if (count < 0) continue; /* a debugger, SIGSTOP */
-        if (is_ready(events, count, l->signal_fd)) {
+        if (happened(events, count, l->signal_fd)) {
             lobby_stop(l);
             break;
         }
         newcomer =
-            count == 0 || is_ready(events, count, l->listen_fd); /* count == 0: it may have woken a worker that died */
+            count == 0 || happened(events, count, l->listen_fd); /* count == 0: it may have woken a worker that died */
+        if (l->slow_count) look_at_slow(l, events, count);
         goes_first = newcomer && (slept || !l->new_was_last);
         if (goes_first) fd = accept_one(l);
         l->new_was_last = fd >= 0;
@@ -191,23 +295,19 @@ int lobby_wait(struct lobby *l)
 
 void lobby_keep(struct lobby *l, int fd)
 {
-    if (l->stopping || (!watch(l, fd, EPOLLIN) && errno != EEXIST)) {
+    if (l->stopping || (!watch(l, fd, EPOLLIN | EPOLLRDHUP) && errno != EEXIST)) {
         close(fd);
         return;
     }
-    if (l->kept_count == LIMIT_KEPT_CONNECTIONS) {
-        close(l->kept[0]); /* epoll forgets it too */
-        l->kept_count--;
-        memmove(&l->kept[0], &l->kept[1], (size_t)l->kept_count * sizeof l->kept[0]);
-    }
-    l->kept[l->kept_count++] = fd;
+    if (l->kept_count == LIMIT_KEPT_CONNECTIONS) drop(l, 0);
+    l->kept[l->kept_count++] = (struct kept){.fd = fd};
 }
 
 void lobby_free(struct lobby *l)
 {
     if (!l) return;
     for (int i = 0; i < l->kept_count; i++)
-        close(l->kept[i]);
+        close(l->kept[i].fd);
     if (l->signal_fd >= 0) close(l->signal_fd);
     if (l->epoll_fd >= 0) close(l->epoll_fd);
     free(l);

@@ -1,5 +1,6 @@
 /* A worker's connections from web servers: new ones from the listening socket that all workers share, and those that a web
- * server keeps open. A connection with nothing to say takes nobody's time. Knows no FastCGI. */
+ * server keeps open. A connection with nothing to say, or with half a request, takes nobody's time; one with none that can be answered
+ * (records.h) is closed here. */
 #ifndef TH_LOBBY_H
 #define TH_LOBBY_H
 #include "base/err.h"
@@ -8,7 +9,7 @@ struct lobby;
 /** lobby_new(listen_fd, &lobby, err): the listening socket becomes non-blocking. SIGTERM and SIGINT are blocked from here on: they
  *  end lobby_wait instead. Over TCP only the addresses in FCGI_WEB_SERVER_ADDRS are let in, when it is set. */
 enum err_code lobby_new(int listen_fd, struct lobby **lobby, struct err *err);
-/** lobby_wait(lobby): a connection that has something to read (or was closed by its peer); it is the caller's, who closes it or
+/** lobby_wait(lobby): a connection that has a request with all its parameters; it is the caller's, who closes it or
  *  gives it to lobby_keep. -1: SIGTERM or SIGINT came, and no connection that was taken in has something to say any more. Reads and writes on it fail after LIMIT_REQUEST_STALL_S without progress. */
 int lobby_wait(struct lobby *lobby);
 /** lobby_stop(lobby): as SIGTERM does: no new connection; lobby_wait gives out what has come so far, then -1. */

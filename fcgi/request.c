@@ -2,13 +2,19 @@
 #include "base/secret.h"
 #include "lobby.h"
 #include <fcgiapp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
-enum { ROLE_AUTHORIZER = 2 }; /* FastCGI specification 1.0, 5.1 */
+enum {
+    ROLE_AUTHORIZER = 2,      /* FastCGI specification 1.0, 5.1 */
+    LONG_ANSWER_BYTES = 16384 /* what every socket takes at once is not clocked */
+};
 
 struct gateway {
     FCGX_Request fcgi;
@@ -17,6 +23,29 @@ struct gateway {
     unsigned long long worker_tag, sequence; /* parts of a request id */
     char body[LIMIT_REQUEST_BODY_BYTES + 2];
 };
+
+/* ---- a time for all the reading of a request, and for all the writing of a long answer ---- */
+
+static volatile sig_atomic_t clocked_fd = -1;
+
+/* libfcgi sees the end of the stream, and gives the request up. */
+static void on_time_over(int signo)
+{
+    (void)signo;
+    if (clocked_fd >= 0) shutdown(clocked_fd, SHUT_RDWR);
+}
+
+static void start_clock(int fd)
+{
+    clocked_fd = fd;
+    setitimer(ITIMER_REAL, &(struct itimerval){.it_value.tv_sec = LIMIT_REQUEST_READ_S}, NULL);
+}
+
+static void stop_clock(void)
+{
+    clocked_fd = -1;
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+}
 
 static void draw_tag(unsigned long long *tag)
 {
@@ -31,6 +60,7 @@ enum err_code gateway_new(int listen_fd, struct pulse *pulse, struct gateway **g
     *gateway = NULL;
     if (!g) return err_set(err, ERR_NOMEM, NULL, "no memory for the worker");
     g->pulse = pulse;
+    sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_time_over, .sa_flags = SA_RESTART}, NULL);
     /* libfcgi gets connections from the lobby and none from the socket: its own accept would block on a silent one. */
     if (FCGX_Init() != 0 || FCGX_InitRequest(&g->fcgi, -1, FCGI_FAIL_ACCEPT_ON_INTR) != 0)
         rc = err_set(err, ERR_INTERNAL, NULL, "libfcgi cannot be started");
@@ -213,7 +243,7 @@ void gateway_stop(struct gateway *g)
 int gateway_accept(struct gateway *g, struct request *req)
 {
     for (;;) {
-        int fd;
+        int fd, is_good, has_all;
 
         pulse_move(g->pulse);
         fd = lobby_wait(g->lobby);
@@ -222,21 +252,26 @@ int gateway_accept(struct gateway *g, struct request *req)
         g->fcgi.keepConnection = 1; /* or FCGX_Accept_r would close it as the last request's */
         /* Closed at once, without libfcgi's two seconds for the peer to close first: what it sent has been read. */
         FCGX_Detach(&g->fcgi);
-        if (FCGX_Accept_r(&g->fcgi) != 0) continue; /* no request: libfcgi closed it */
+        start_clock(fd);
+        is_good = FCGX_Accept_r(&g->fcgi) == 0; /* else there is no request, and libfcgi closed the connection */
         /* libfcgi takes parameters that break off for all of them, with the error beside. */
-        if (FCGX_GetError(g->fcgi.in) == 0 && copy_request(g, req)) return 1;
-        FCGX_Free(&g->fcgi, 1);
+        has_all = is_good && FCGX_GetError(g->fcgi.in) == 0 && copy_request(g, req);
+        stop_clock();
+        if (has_all) return 1;
+        if (is_good) FCGX_Free(&g->fcgi, 1);
     }
 }
 
 void gateway_put(struct gateway *g, const char *text, size_t len)
 {
+    if (len > LONG_ANSWER_BYTES) start_clock(g->fcgi.ipcFd);
     FCGX_PutStr(text, (int)len, g->fcgi.out);
 }
 
 void gateway_finish(struct gateway *g)
 {
     FCGX_Finish_r(&g->fcgi);
+    if (clocked_fd >= 0) stop_clock();
     if (g->fcgi.ipcFd >= 0) lobby_keep(g->lobby, g->fcgi.ipcFd);
     g->fcgi.ipcFd = -1;
 }

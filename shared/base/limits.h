@@ -14,6 +14,9 @@ enum {
     LIMIT_REQUEST_DISCARD_BYTES = 1 << 20, /* of a body that is too large, read and thrown away before the answer */
     LIMIT_REQUEST_TARGET_BYTES = 4096,     /* path and query, each */
     LIMIT_REQUEST_STALL_S = 10,            /* a web server that stops in the middle of a request */
+    LIMIT_REQUEST_READ_S = 15,             /* and one that goes on, but slowly: in all, and for reading a long answer */
+    LIMIT_PARAMETERS_BYTES = 49152,        /* all FastCGI parameters of a request; larger: 431 */
+    LIMIT_PEEK_BYTES = 65536,              /* looked at before a request is taken */
     LIMIT_VALID_FOR_S = 31536000,          /* that a check may ask about */
     LIMIT_KEPT_CONNECTIONS = 64,           /* of web servers, each worker */
     LIMIT_API_KEY_BYTES = 128,             /* Authorization value after "Bearer " */
