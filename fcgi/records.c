@@ -2,7 +2,7 @@
 #include "base/limits.h"
 #include <string.h>
 
-enum { HEAD_BYTES = 8, VERSION = 1, BEGIN = 1, END = 3, PARAMS = 4, STDOUT = 6, BEGIN_BYTES = 8 };
+enum { HEAD_BYTES = 8, VERSION = 1, BEGIN = 1, END = 3, PARAMS = 4, STDOUT = 6, GET_VALUES = 9, BEGIN_BYTES = 8 };
 
 struct record {
     unsigned version, type, id;
@@ -51,7 +51,9 @@ static enum records look_at_record(struct look *look, const struct record *r, co
                                    int is_whole)
 {
     if (r->version != VERSION) return RECORDS_BROKEN;
-    if (r->id == 0) return RECORDS_PARTIAL;
+    /* libfcgi loses memory over a question whose pairs break off. */
+    if (r->id == 0)
+        return is_whole && r->type == GET_VALUES && !are_pairs(content, r->content) ? RECORDS_BROKEN : RECORDS_PARTIAL;
     if (look->id == 0) {
         look->id = r->id;
         return r->type == BEGIN && r->content == BEGIN_BYTES ? RECORDS_PARTIAL : RECORDS_BROKEN;

@@ -51,7 +51,7 @@ static void whole(void)
     put(PARAMS, 1, "\3\4KEYsome\1", 10, 6); /* a pair over two records */
     put(PARAMS, 1, "\0X", 2, 0);
     memset(last, 'v', sizeof last);
-    memcpy(last, "\1\200\0\0\200N", 6);
+    memcpy(last, (const unsigned char[]){1, 0x80, 0, 0, 0x80, 'N'}, 6);
     put(PARAMS, 1, last, 6 + 128, 0);
     put(PARAMS, 1, "", 0, 0);
 }
