@@ -28,6 +28,7 @@ static void refuse(struct import *im, int64_t line, const struct err *why)
 static void tell_batch(struct import *im, const struct err *err)
 {
     int failed = 0, first = -1;
+    struct err why;
 
     for (int i = 0; i < im->count; i++) {
         const struct store_item *item = &im->items[i];
@@ -42,10 +43,15 @@ static void tell_batch(struct import *im, const struct err *err)
         }
     }
     if (!failed) return;
-    refuse(im, im->lines[first], err);
+    why = *err;
+    if (failed > 1) {
+        size_t len = strlen(why.text);
+
+        snprintf(why.text + len, sizeof why.text - len, "; the same goes for %d more, up to line %lld", failed - 1,
+                 (long long)im->line);
+    }
+    refuse(im, im->lines[first], &why);
     im->refused += failed - 1;
-    if (failed > 1)
-        ctl_complain("%s: the same goes for %d more, up to line %lld", im->name, failed - 1, (long long)im->line);
 }
 
 /* Only a store that is away, full or broken ends it all. */

@@ -76,9 +76,13 @@ const char *watch_document(enum watched which)
 enum err_code watch_clear(struct cache *cache, struct store *store, struct err *err)
 {
     int64_t version;
+    enum err_code rc;
 
     cache_clear(cache);
-    return store_meta_bump(store, documents[WATCH_CACHE_CLEAR], 0, &version, err);
+    rc = store_meta_bump(store, documents[WATCH_CACHE_CLEAR], 0, &version, err);
+    /* Ours is done here, and what was learnt since then stays: it counts as seen, if nobody else's came between. */
+    if (rc == ERR_OK && note_get(cache, WATCH_CACHE_CLEAR) == version - 1) note_put(cache, WATCH_CACHE_CLEAR, version);
+    return rc;
 }
 
 enum err_code watch_drop(struct cache *cache, struct store *store, const struct account *account, struct err *err)

@@ -85,6 +85,23 @@ static void a_cleared_cache_is_cleared_on_every_host_once_it_looks(void **state)
     expect(there, "a", CACHE_FRESH, "there, looked again with nothing new");
 }
 
+static void what_was_learnt_since_an_own_clear_stays(void **state)
+{
+    struct err err = {0};
+
+    (void)state;
+    watch_look(here, fx.store, SOON_MS);
+    assert_int_equal(watch_clear(here, fx.store, &err), ERR_OK);
+    put(here, "a");
+    watch_look(here, fx.store, SOON_MS);
+    expect(here, "a", CACHE_FRESH, "after a look at the own clear");
+    assert_int_equal(watch_clear(there, fx.store, &err), ERR_OK);
+    assert_int_equal(watch_clear(here, fx.store, &err), ERR_OK);
+    put(here, "a");
+    watch_look(here, fx.store, SOON_MS);
+    expect(here, "a", CACHE_MISS, "after a look at another host's clear between");
+}
+
 static void one_dropped_account_is_dropped_alone(void **state)
 {
     const struct account a = account_of("a");
@@ -181,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_cleared_cache_is_cleared_on_every_host_once_it_looks),
+        TEST(what_was_learnt_since_an_own_clear_stays),
         TEST(one_dropped_account_is_dropped_alone),
         TEST(accounts_dropped_between_two_looks_are_all_dropped),
         TEST(of_a_hosts_processes_one_looks_in_a_while),
