@@ -110,6 +110,8 @@ del _case  # or it would be run twice
 
 
 class KilledWhileTheProviderWorks(KillCase):
+    """The next monitor takes the dead one's accounts over when its lease has stood still."""
+    settings = dict(APPS, **dict(ONE_AT_A_TIME, monitor=dict(ONE_AT_A_TIME["monitor"], lease="2s")))
     people = {n: Person(n, "twitter" if n % 2 else "tiktok") for n in range(1, 5)}
 
     @classmethod
