@@ -39,6 +39,7 @@ enum {
     LIMIT_BUDGET_WAIT_MS = 300000, /* how long an account of a sweep waits for the provider's budget */
     LIMIT_RETRY_AFTER_MS = 604800000, /* a provider may put off one account for so long */
     LIMIT_WORKERS = 256,
+    LIMIT_OPENER_THREADS = 64,   /* that derive keys in one process */
     LIMIT_SLICE_ACCOUNTS = 5000, /* that one monitor takes at a time */
     LIMIT_PAGE_ACCOUNTS = 256,   /* read at a time in a sweep */
     LIMIT_BATCH = 1024

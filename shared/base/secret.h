@@ -1,8 +1,8 @@
 /* Secrets: tokens and keys in memory. The bytes live in a private arena that
  * core files leave out (MADV_DONTDUMP), that is locked where the limits allow
  * it, and that is wiped when given back. A struct secret cannot be passed to a
- * formatter; only secret_bytes() opens it. Not thread-safe: the programs are
- * single-threaded. */
+ * formatter; only secret_bytes() opens it. Not thread-safe: they are made and
+ * freed in one thread; another may fill the room of one (token/opener.h). */
 #ifndef TH_SECRET_H
 #define TH_SECRET_H
 #include "base/err.h"

@@ -207,18 +207,35 @@ static int forget_cipher_key(void)
     return EVP_DecryptInit_ex2(lib.cipher, NULL, zeros, zeros, NULL) == 1;
 }
 
-/* The cipher is not named again: OpenSSL would throw the context away and build a new one. */
+/* ${cipher} NULL: that of ${ctx} is not named again: OpenSSL would throw the context away and build a new one. */
+static int gcm_open(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *cipher, const struct crypto_gcm *g,
+                    struct crypto_piece sealed, const unsigned char tag[CRYPTO_TAG_BYTES], unsigned char *out)
+{
+    int n = 0, last = 0;
+
+    return EVP_DecryptInit_ex2(ctx, cipher, g->key, g->iv, NULL) == 1 &&
+           EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, CRYPTO_TAG_BYTES, (void *)(uintptr_t)tag) == 1 &&
+           (g->aad_len == 0 || EVP_DecryptUpdate(ctx, NULL, &n, g->aad, (int)g->aad_len) == 1) &&
+           EVP_DecryptUpdate(ctx, out, &n, sealed.data, (int)sealed.len) == 1 &&
+           EVP_DecryptFinal_ex(ctx, out + n, &last) == 1;
+}
+
 int crypto_gcm_open(const struct crypto_gcm *g, const unsigned char *data, size_t len,
                     const unsigned char tag[CRYPTO_TAG_BYTES], unsigned char *out)
 {
-    int n = 0, last = 0;
-    int ok = lib.is_ready && EVP_DecryptInit_ex2(lib.cipher, NULL, g->key, g->iv, NULL) == 1 &&
-             EVP_CIPHER_CTX_ctrl(lib.cipher, EVP_CTRL_AEAD_SET_TAG, CRYPTO_TAG_BYTES, (void *)(uintptr_t)tag) == 1 &&
-             (g->aad_len == 0 || EVP_DecryptUpdate(lib.cipher, NULL, &n, g->aad, (int)g->aad_len) == 1) &&
-             EVP_DecryptUpdate(lib.cipher, out, &n, data, (int)len) == 1 &&
-             EVP_DecryptFinal_ex(lib.cipher, out + n, &last) == 1;
+    int ok = lib.is_ready && gcm_open(lib.cipher, NULL, g, (struct crypto_piece){data, len}, tag, out);
 
     return forget_cipher_key() && ok;
+}
+
+int crypto_gcm_open_apart(const struct crypto_gcm *g, const unsigned char *data, size_t len,
+                          const unsigned char tag[CRYPTO_TAG_BYTES], unsigned char *out)
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int ok = lib.is_ready && ctx && gcm_open(ctx, lib.gcm, g, (struct crypto_piece){data, len}, tag, out);
+
+    EVP_CIPHER_CTX_free(ctx); /* wipes the key */
+    return ok;
 }
 
 int crypto_gcm_seal(const struct crypto_gcm *g, const unsigned char *data, size_t len,

@@ -1,6 +1,6 @@
 /* What crypto.c offers to token/ alone: key derivation, HMAC and authenticated encryption, on OpenSSL objects that
  * crypto_init fetched and allocated once. No key stays behind in OpenSSL's memory after a call: the contexts are
- * re-keyed with zeros. */
+ * re-keyed with zeros. For one thread, but for crypto_pbkdf2 and crypto_gcm_open_apart. */
 #ifndef TH_CRYPTO_PRIVATE_H
 #define TH_CRYPTO_PRIVATE_H
 #include "base/err.h"
@@ -17,7 +17,7 @@ struct crypto_piece {
 };
 
 /** crypto_pbkdf2(password, salt, iterations, key, err): PBKDF2-HMAC-SHA256. Blocks: 0.2 ms a thousand iterations.
- *  key: wiped by the caller. Fails: ERR_CRYPTO. */
+ *  key: wiped by the caller. Threads: any. Fails: ERR_CRYPTO. */
 enum err_code crypto_pbkdf2(const struct secret *password, struct crypto_piece salt, int64_t iterations,
                             unsigned char key[CRYPTO_KEY_BYTES], struct err *err);
 /** crypto_hkdf(secret, salt, info, key): HKDF-SHA256 (RFC 5869), one block. 1, or 0 if the library failed. key: wiped
@@ -38,6 +38,9 @@ struct crypto_gcm {
  * len > 0. */
 int crypto_gcm_open(const struct crypto_gcm *g, const unsigned char *data, size_t len,
                     const unsigned char tag[CRYPTO_TAG_BYTES], unsigned char *out);
+/** crypto_gcm_open_apart(…): the same with a context of its own, which takes a microsecond to make. Threads: any. */
+int crypto_gcm_open_apart(const struct crypto_gcm *g, const unsigned char *data, size_t len,
+                          const unsigned char tag[CRYPTO_TAG_BYTES], unsigned char *out);
 int crypto_gcm_seal(const struct crypto_gcm *g, const unsigned char *data, size_t len,
                     unsigned char tag[CRYPTO_TAG_BYTES], unsigned char *out);
 

@@ -101,29 +101,56 @@ static enum err_code envelope_key(const struct keyring *ring, const struct ring_
     return rc;
 }
 
+enum err_code keyring_room_new(const struct envelope *env, struct keyring_room *room, struct err *err)
+{
+    enum err_code rc;
+
+    keyring_room_free(room);
+    if (!env->data || env->data_len == 0 || env->data_len > LIMIT_TOKEN_BYTES)
+        return err_set(err, ERR_UNDECRYPTABLE, NULL, "the envelope is empty or too long");
+    rc = secret_new(&room->key, CRYPTO_KEY_BYTES, err);
+    if (rc == ERR_OK) rc = secret_new(&room->token, env->data_len, err);
+    if (rc != ERR_OK) keyring_room_free(room);
+    return rc;
+}
+
+void keyring_room_free(struct keyring_room *room)
+{
+    secret_free(&room->key);
+    secret_free(&room->token);
+    room->kid = NULL;
+}
+
+enum err_code keyring_open_in(const struct keyring *ring, const struct envelope *env, struct keyring_room *room,
+                              struct err *err)
+{
+    unsigned char *key = secret_room(&room->key);
+    const struct crypto_gcm gcm = {key, env->iv, NULL, 0};
+    enum err_code rc = ERR_OK;
+
+    room->kid = NULL;
+    for (int i = 0; rc == ERR_OK && !room->kid && i < ring->key_count; i++) {
+        rc = envelope_key(ring, &ring->keys[i], env, key, err);
+        if (rc == ERR_OK && crypto_gcm_open_apart(&gcm, env->data, env->data_len, env->tag, secret_room(&room->token)))
+            room->kid = ring->keys[i].kid;
+    }
+    secret_wipe(key, room->key.len);
+    if (rc != ERR_OK || room->kid) return rc;
+    return err_set(err, ERR_UNDECRYPTABLE, NULL,
+                   "no key opens the envelope: it was sealed under another master key or global salt, or was changed");
+}
+
 enum err_code keyring_open(const struct keyring *ring, const struct envelope *env, struct secret *token,
                            const char **kid, struct err *err)
 {
-    unsigned char key[CRYPTO_KEY_BYTES] = {0};
-    const struct crypto_gcm gcm = {key, env->iv, NULL, 0};
-    enum err_code rc;
-    int opened = 0;
+    struct keyring_room room = {0};
+    enum err_code rc = keyring_room_new(env, &room, err);
 
     secret_free(token);
-    if (!env->data || env->data_len == 0 || env->data_len > LIMIT_TOKEN_BYTES)
-        return err_set(err, ERR_UNDECRYPTABLE, NULL, "the envelope is empty or too long");
-    rc = secret_new(token, env->data_len, err);
-    for (int i = 0; rc == ERR_OK && !opened && i < ring->key_count; i++) {
-        rc = envelope_key(ring, &ring->keys[i], env, key, err);
-        opened = rc == ERR_OK && crypto_gcm_open(&gcm, env->data, env->data_len, env->tag, secret_room(token));
-        if (opened && kid) *kid = ring->keys[i].kid;
-    }
-    secret_wipe(key, sizeof key);
-    if (rc == ERR_OK && !opened)
-        rc =
-            err_set(err, ERR_UNDECRYPTABLE, NULL,
-                    "no key opens the envelope: it was sealed under another master key or global salt, or was changed");
-    if (rc != ERR_OK) secret_free(token);
+    if (rc == ERR_OK) rc = keyring_open_in(ring, env, &room, err);
+    if (rc == ERR_OK) secret_move(token, &room.token);
+    if (rc == ERR_OK && kid) *kid = room.kid;
+    keyring_room_free(&room);
     return rc;
 }
 

@@ -1,5 +1,6 @@
 /* The key ring: opens and seals envelopes of the application, and fast envelopes (DESIGN 3). Several keys
- * are read, one is written with. All key material lives in struct secret. */
+ * are read, one is written with. All key material lives in struct secret. For one thread, but for
+ * keyring_open_in. */
 #ifndef TH_KEYRING_H
 #define TH_KEYRING_H
 #include "base/json.h"
@@ -30,6 +31,20 @@ const char *keyring_kid(const struct keyring *ring, int index);
  *  Cost: up to key_count × PBKDF2 of env->kdf. Fails: ERR_UNDECRYPTABLE (no key opens it). token: caller's. */
 enum err_code keyring_open(const struct keyring *ring, const struct envelope *env, struct secret *token,
                            const char **kid, struct err *err);
+/** Room for what comes to light when an envelope is opened. Made and freed in the thread of all secrets; so the opening, which takes
+ *  long, may run in another. */
+struct keyring_room {
+    struct secret key, token;
+    const char *kid; /* borrowed from the ring: that opened it */
+};
+/** keyring_room_new(env, room, err): for ${env}; frees what ${room} was before. Fails: ERR_UNDECRYPTABLE (an empty or too long envelope),
+ *  ERR_NOMEM. keyring_room_free: wipes. */
+enum err_code keyring_room_new(const struct envelope *env, struct keyring_room *room, struct err *err);
+void keyring_room_free(struct keyring_room *room);
+/** keyring_open_in(ring, env, room, err): keyring_open; the token is in ${room}, and good only if it succeeds. Threads: any, of one ring as
+ *  many at once as there are rooms. */
+enum err_code keyring_open_in(const struct keyring *ring, const struct envelope *env, struct keyring_room *room,
+                              struct err *err);
 /** keyring_seal(ring, token, &env, err): new salt and iv drawn inside. env: caller's, envelope_fini. */
 enum err_code keyring_seal(const struct keyring *ring, const struct secret *token, struct envelope *env,
                            struct err *err);
