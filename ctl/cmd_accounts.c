@@ -1,6 +1,7 @@
 /* status, validate, fix, clear-cache: the use cases of the API from a shell. */
 #include "base/clock.h"
 #include "ctl.h"
+#include "token/opener.h"
 
 struct arguments {
     const char *workspace, *account, *platform;
@@ -93,6 +94,7 @@ int cmd_validate(struct ctl *ctl, int argc, char **argv)
 
     if (!read_arguments(ctl, argc, argv, &a) || !a.workspace) return ctl_usage(ctl);
     if (!ctl_service(ctl) || !check_platform(ctl->service, a.platform)) return EXIT_FAILED;
+    validator_spread(service_validator(ctl->service), opener_cores());
     if (service_validate(ctl->service, a.platform, a.workspace, &(struct service_terms){.force = a.force}, &list,
                          &err) == ERR_OK)
         status = print_list(ctl, &list, report_to_validate_json);

@@ -5,6 +5,7 @@
 #include "health/watch.h"
 #include "statistics.h"
 #include "sweep.h"
+#include "token/opener.h"
 #include <poll.h>
 #include <signal.h>
 #include <time.h>
@@ -257,6 +258,7 @@ enum err_code monitor_run(const struct config *cfg, const char *path, int once, 
         return rc;
     }
     m.cfg = cfg = service_config(m.service);
+    validator_spread(service_validator(m.service), opener_cores());
     service_announce_settings(m.service);
     if (service_load_settings(m.service, NULL))
         log_setup((enum log_level)cfg->log_level, (enum log_format)cfg->log_format);

@@ -35,6 +35,7 @@ struct http_client {
     char *ca_file, *user_agent;
     struct call *active, *waiting, **waiting_end;
     int active_count, inflight;
+    int watched_fd;
 };
 
 /* curl's memory is wiped when it is given back: it holds request headers with tokens. */
@@ -400,9 +401,11 @@ static int step(struct http_client *client)
 
 int http_run(struct http_client *client, int wait_ms)
 {
+    struct curl_waitfd watched = {.fd = client->watched_fd, .events = CURL_WAIT_POLLIN};
+
     if (client->inflight == 0) return 0;
     if (step(client) == 0 && wait_ms > 0) {
-        curl_multi_poll(client->multi, NULL, 0, wait_ms, NULL);
+        curl_multi_poll(client->multi, &watched, client->watched_fd >= 0, wait_ms, NULL);
         step(client);
     }
     return client->inflight;
@@ -421,6 +424,7 @@ enum err_code http_client_new(const struct http_options *options, struct http_cl
     if (!init_curl() || !(c = calloc(1, sizeof *c))) goto fail;
     c->options = *options;
     c->waiting_end = &c->waiting;
+    c->watched_fd = -1;
     c->user_agent = strdup(options->user_agent ? options->user_agent : "token-health");
     c->ca_file = options->ca_file ? strdup(options->ca_file) : NULL;
     c->multi = curl_multi_init();
@@ -431,6 +435,11 @@ enum err_code http_client_new(const struct http_options *options, struct http_cl
 fail:
     http_client_free(c);
     return err_set(err, ERR_NOMEM, NULL, "no memory for the HTTP client");
+}
+
+void http_client_watch(struct http_client *client, int fd)
+{
+    client->watched_fd = fd;
 }
 
 void http_client_widen(struct http_client *client, int max_connections)

@@ -213,20 +213,39 @@ static int open_fast(const struct account *account, const struct keyring *ring, 
     return fast && keyring_fast_open(ring, fast, &binding, form->mirror, &form->token, NULL) == ERR_OK;
 }
 
+/* 1: whether it opens is known now; 0: only a key derivation tells. */
+static int open_cheaply(const struct account *account, const struct keyring *ring, const char *what, struct form *form)
+{
+    if (form->was_fast || form->is_shut || form->opening.is_done) return 1;
+    form->was_fast = open_fast(account, ring, what, form);
+    if (!form->was_fast) form->is_shut = shut_recall(account, ring, &form->env, &form->shut);
+    return form->was_fast || form->is_shut;
+}
+
+static void take_opening(struct form *form, struct intake *in)
+{
+    struct opening *o = &form->opening;
+
+    shut_tried(&form->shut, o->rc);
+    in->was_slow = 1;
+    form->is_shut = o->rc != ERR_OK;
+    if (form->is_shut)
+        snprintf(in->why, sizeof in->why, "%s", o->err.text);
+    else
+        secret_move(&form->token, &o->room.token);
+    opening_fini(o);
+}
+
 static int open_envelope(const struct account *account, const struct keyring *ring, struct form *form,
                          struct intake *in)
 {
-    struct err err = {0};
-
-    form->was_fast = open_fast(account, ring, in->what, form);
-    if (!form->was_fast) {
-        form->is_shut = shut_open(account, ring, &form->env, &form->token, &form->shut, &err) != ERR_OK;
-        in->was_slow |= form->shut.was_tried;
-        if (form->is_shut) {
-            snprintf(in->why, sizeof in->why, "%s", err.text);
-            return 0;
-        }
-    }
+    if (!open_cheaply(account, ring, in->what, form) && opening_begin(&form->opening, &form->env))
+        opening_run(&form->opening, ring);
+    if (form->opening.is_done)
+        take_opening(form, in);
+    else if (form->is_shut)
+        snprintf(in->why, sizeof in->why, "as found before, no key opens the envelope");
+    if (form->is_shut) return 0;
     in->has_opened = 1;
     if (take_opened(form)) return 1;
     form->kind = FORM_JUNK;
@@ -240,19 +259,38 @@ static int is_copy(const struct form *form, const struct form *before)
     return !secret_is_empty(&before->token) && secret_equal(&form->token, &before->token);
 }
 
+static int is_same_envelope(const struct form *form, const struct form *before)
+{
+    return form != before && form->kind == FORM_ENVELOPE && before->kind == FORM_ENVELOPE &&
+           !strcmp(form->print, before->print);
+}
+
 struct form *intake_next(const struct account *account, const struct keyring *ring, struct intake *in)
 {
     while (in->next < FIELD_COUNT) {
         struct form *form = &in->forms[in->next++], *before = &in->forms[FIELD_ENCRYPTED];
 
-        if (form->kind == FORM_ENVELOPE && form != before && before->kind == FORM_ENVELOPE &&
-            !strcmp(form->print, before->print))
+        if (is_same_envelope(form, before))
             form->is_copy = 1;
         else if (form->kind != FORM_PLAIN && !(form->kind == FORM_ENVELOPE && open_envelope(account, ring, form, in)))
             continue;
         else if (form != before)
             form->is_copy = is_copy(form, before);
         if (!form->is_copy) return form;
+    }
+    return NULL;
+}
+
+/* What was opened may still be no token, or another form's: then intake_next pays for the one behind itself. */
+struct form *intake_closed(const struct account *account, const struct keyring *ring, struct intake *in)
+{
+    for (int i = in->next; i < FIELD_COUNT; i++) {
+        struct form *form = &in->forms[i];
+
+        if (form->kind == FORM_PLAIN) return NULL;
+        if (form->kind != FORM_ENVELOPE || is_same_envelope(form, &in->forms[FIELD_ENCRYPTED])) continue;
+        if (!open_cheaply(account, ring, in->what, form)) return form;
+        if (form->opening.is_done ? form->opening.rc == ERR_OK : form->was_fast) return NULL;
     }
     return NULL;
 }
@@ -269,6 +307,7 @@ void intake_fini(struct intake *in)
 {
     for (int i = 0; i < FIELD_COUNT; i++) {
         secret_free(&in->forms[i].token);
+        opening_fini(&in->forms[i].opening);
         envelope_fini(&in->forms[i].env);
     }
     memset(in, 0, sizeof *in);

@@ -6,7 +6,7 @@
 #include "health/shut.h"
 #include "health/verdict.h"
 #include "store/account.h"
-#include "token/keyring.h"
+#include "token/opener.h"
 
 enum form_kind {
     FORM_ABSENT,   /* nothing, null, a blank text, or a type that can hold no token */
@@ -27,6 +27,7 @@ struct form {
     int was_fast;            /* opened from the fast envelope */
     int is_shut;             /* well-formed, but no key of the ring opens it */
     struct shut shut;
+    struct opening opening;   /* FORM_ENVELOPE, when a key derivation is needed */
     int is_dead;              /* the provider refused its token for good: set by who asked */
     int is_copy;              /* holds the same token as the form before */
     unsigned char mirror[32]; /* of an envelope that was opened: keyring_mirror */
@@ -52,6 +53,9 @@ void intake_describe_refresh(const struct account *account, const struct keyring
 /** intake_next(account, ring, in): the next form that gives a token, another one than those before; opened. NULL: there is none
  *  (more). The encrypted field comes first. */
 struct form *intake_next(const struct account *account, const struct keyring *ring, struct intake *in);
+/** intake_closed(account, ring, in): the form that intake_next could only give by a key derivation; NULL: it needs none. Whoever has its ${opening}
+ *  done first (opener.h) spares intake_next that. */
+struct form *intake_closed(const struct account *account, const struct keyring *ring, struct intake *in);
 /** intake_reason(in): after intake_next gave nothing at all: undecryptable (also junk) or missing_token. */
 enum reason intake_reason(const struct intake *in);
 void intake_fini(struct intake *in);

@@ -43,6 +43,19 @@ void job_at_provider(struct job *job)
     move(job, JOB_AT_PROVIDER);
 }
 
+int job_opens(struct job *job, struct intake *in, job_step_fn *again)
+{
+    struct opener *opener = job->v->opener;
+    struct form *form = opener ? intake_closed(&job->account, job->v->parts.ring, in) : NULL;
+
+    if (!form || !opening_begin(&form->opening, &form->env)) return 0;
+    form->opening.owner = job;
+    job->step = again;
+    move(job, JOB_OPENING);
+    opener_put(opener, &form->opening);
+    return 1;
+}
+
 void job_release(struct job *job)
 {
     if (job->holds_flight) flight_release(job->v->parts.cache, job->key);

@@ -1,6 +1,6 @@
 /* One account on its way through the pipeline; private to validate.c and the job files. A job is in exactly one list of its
- * validator: ready (its next step runs in the next round), asleep (until a time), at the provider (a call is under
- * way) or done (the callback is due). The steps, each in its file:
+ * validator: ready (its next step runs in the next round), asleep (until a time), being opened (a key derivation is under
+ * way, see opener.h: nobody touches its forms), at the provider (a call is under way) or done (the callback is due). The steps, each in its file:
  *   job.c          start: cache and single flight
  *   job_budget.c   whether a call may be made, and what it taught
  *   job_ask.c      opening the token, the question to the provider, retries, which stored form counts, what it means
@@ -19,7 +19,7 @@
 
 struct job;
 typedef void job_step_fn(struct job *job);
-enum job_place { JOB_READY, JOB_ASLEEP, JOB_AT_PROVIDER, JOB_DONE, JOB_PLACES, JOB_NOWHERE = JOB_PLACES };
+enum job_place { JOB_READY, JOB_ASLEEP, JOB_OPENING, JOB_AT_PROVIDER, JOB_DONE, JOB_PLACES, JOB_NOWHERE = JOB_PLACES };
 TAILQ_HEAD(job_list, job);
 
 struct validator {
@@ -27,6 +27,7 @@ struct validator {
     struct verdict_settings settings;
     struct key_trust trust;
     struct job_list lists[JOB_PLACES];
+    struct opener *opener; /* NULL: keys are derived right here */
     int active;
     int hurry;                           /* see validator_hurry */
     int64_t wake_mono_ms;                /* no sleeper is due before; INT64_MAX: nobody sleeps */
@@ -107,6 +108,9 @@ int64_t job_left_ms(const struct job *job);
 int job_has_time(const struct job *job);
 /** job_at_provider(job): a call is under way, whose callback moves the job on. */
 void job_at_provider(struct job *job);
+/** job_opens(job, in, again): the next form of ${in} needs a key derivation, which others do meanwhile; ${again} runs after it, and finds it done. 0: go
+ *  on, now. */
+int job_opens(struct job *job, struct intake *in, job_step_fn *again);
 /** job_call(job, kind, done, err): start a call with the token of job->asked; the job waits at the provider for ${done}. The same
  *  in two steps: job_request builds it (http_request_fini), with ${refresh_token} unless NULL; job_send starts it. */
 enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *done, struct err *err);

@@ -291,7 +291,9 @@ void job_ask_next(struct job *job)
         job_end_late(job);
         return;
     }
-    has_next = next_login(job, &next) || next_form(job, &next);
+    has_next = next_login(job, &next);
+    if (!has_next && job_opens(job, &job->intake, job_ask_next)) return;
+    if (!has_next) has_next = next_form(job, &next);
     if (job->intake.has_opened) key_trust_prove(&job->v->trust);
     if (!has_next && !job->asked.form) {
         job_decide_unasked(job, intake_reason(&job->intake), "stored");

@@ -27,7 +27,7 @@ static int try_account(void *arg, struct account *account)
     if (account->encrypted_access && strcmp(account->id.text, look->account->id.text) != 0 &&
         envelope_parse(account->encrypted_access, &env, NULL) == ERR_OK) {
         look->tried++;
-        look->opened = shut_open(account, look->ring, &env, &token, &shut, NULL) == ERR_OK;
+        look->opened = shut_open(account, look->ring, &env, &token, &shut) == ERR_OK;
     }
     secret_free(&token);
     envelope_fini(&env);

@@ -31,18 +31,28 @@ static int is_remembered(const struct json *health, const char *print)
     return 0;
 }
 
+int shut_recall(const struct account *account, const struct keyring *ring, const struct envelope *env,
+                struct shut *shut)
+{
+    *shut = (struct shut){.was_tried = 0};
+    shut_print(ring, env, clock_now_ms(), shut->print);
+    return is_remembered(account->health, shut->print);
+}
+
+void shut_tried(struct shut *shut, enum err_code rc)
+{
+    shut->was_tried = 1;
+    if (rc != ERR_UNDECRYPTABLE) shut->print[0] = '\0';
+}
+
 enum err_code shut_open(const struct account *account, const struct keyring *ring, const struct envelope *env,
-                        struct secret *token, struct shut *shut, struct err *err)
+                        struct secret *token, struct shut *shut)
 {
     enum err_code rc;
 
-    *shut = (struct shut){.was_tried = 0};
-    shut_print(ring, env, clock_now_ms(), shut->print);
-    if (is_remembered(account->health, shut->print))
-        return err_set(err, ERR_UNDECRYPTABLE, NULL, "as found before, no key opens the envelope");
-    shut->was_tried = 1;
-    rc = keyring_open(ring, env, token, NULL, err);
-    if (rc != ERR_UNDECRYPTABLE) shut->print[0] = '\0';
+    if (shut_recall(account, ring, env, shut)) return ERR_UNDECRYPTABLE;
+    rc = keyring_open(ring, env, token, NULL, NULL);
+    shut_tried(shut, rc);
     return rc;
 }
 

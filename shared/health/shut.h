@@ -14,10 +14,15 @@ struct shut {
     char print[SHUT_PRINT_BYTES]; /* to be remembered: no key opens it; "" it opened, or nobody knows */
     int was_tried;                /* a key derivation was paid */
 };
-/** shut_open(account, ring, env, token, shut, err): keyring_open, of an envelope of ${account}; fails at once if it is remembered that no
+/** shut_recall(account, ring, env, shut): 1 if it is remembered that no key of this ring opens ${env}, of ${account}. Reads the clock.
+ *  shut_tried(shut, rc): what keyring_open said when it was tried. */
+int shut_recall(const struct account *account, const struct keyring *ring, const struct envelope *env,
+                struct shut *shut);
+void shut_tried(struct shut *shut, enum err_code rc);
+/** shut_open(account, ring, env, token, shut): keyring_open, of an envelope of ${account}; fails at once if it is remembered that no
  *  key of this ring opens it. Reads the clock. */
 enum err_code shut_open(const struct account *account, const struct keyring *ring, const struct envelope *env,
-                        struct secret *token, struct shut *shut, struct err *err);
+                        struct secret *token, struct shut *shut);
 /** shut_print(ring, env, now_ms, print): the print; it changes every LIMIT_SHUT_AGAIN_MS, of each envelope at another time. Pure. */
 void shut_print(const struct keyring *ring, const struct envelope *env, int64_t now_ms, char print[SHUT_PRINT_BYTES]);
 

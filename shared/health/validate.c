@@ -1,9 +1,10 @@
 #include "health/validate.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "health/job.h"
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum err_code validator_new(const struct validator_parts *parts, struct validator **v, struct err *err)
 {
@@ -19,9 +20,21 @@ enum err_code validator_new(const struct validator_parts *parts, struct validato
     return ERR_OK;
 }
 
+void validator_spread(struct validator *v, int threads)
+{
+    struct err err = {0};
+
+    if (threads < 1) return;
+    if (opener_new(v->parts.ring, threads, &v->opener, &err) == ERR_OK)
+        http_client_watch(v->parts.http, opener_fd(v->opener));
+    else
+        log_warn("TOKEN HEALTH", "keys are derived one at a time", LOG_S("why", err.text));
+}
+
 void validator_free(struct validator *v)
 {
     if (!v) return;
+    opener_free(v->opener); /* first: it has the forms of jobs */
     for (int i = 0; i < JOB_PLACES; i++)
         while (!TAILQ_EMPTY(&v->lists[i]))
             job_free(TAILQ_FIRST(&v->lists[i]));
@@ -61,6 +74,17 @@ enum err_code validator_submit(struct validator *v, struct account *account, con
 /* ---- rounds ---- */
 
 enum { ROUND_MS = 500 };
+
+static void take_opened(struct validator *v)
+{
+    struct opening *o;
+
+    while (v->opener && (o = opener_take(v->opener))) {
+        struct job *job = o->owner;
+
+        job_then(job, job->step);
+    }
+}
 
 static void wake_sleepers(struct validator *v)
 {
@@ -135,6 +159,7 @@ static int longest_wait(const struct validator *v, int wait_ms)
 int validator_run(struct validator *v, int wait_ms)
 {
     job_refresh_replay(v);
+    take_opened(v);
     wake_sleepers(v);
     step_ready(v);
     report_done(v);
@@ -144,9 +169,9 @@ int validator_run(struct validator *v, int wait_ms)
         http_run(v->parts.http, wait_ms);
         report_done(v);
     } else if (wait_ms > 0) {
-        struct timespec pause = {.tv_sec = wait_ms / 1000, .tv_nsec = (long)(wait_ms % 1000) * 1000000};
+        struct pollfd opened = {.fd = v->opener ? opener_fd(v->opener) : -1, .events = POLLIN};
 
-        nanosleep(&pause, NULL);
+        poll(&opened, 1, wait_ms);
     }
     return v->active;
 }

@@ -22,7 +22,11 @@ struct validator_parts { /* borrowed */
     struct spool *spool; /* NULL: no single-use refresh token is used */
 };
 enum err_code validator_new(const struct validator_parts *parts, struct validator **v, struct err *err);
-/** validator_free(v): drops jobs under way without calling done. Free the HTTP client before: its calls point to jobs. */
+/** validator_spread(v, threads): from now on keys are derived in so many threads (opener_cores), and everything else goes on meanwhile; 0, or none can
+ *  be started: in the caller's, as at first. At most once, after fork. A process that has done so may not fork. */
+void validator_spread(struct validator *v, int threads);
+/** validator_free(v): drops jobs under way without calling done; waits for the key derivations that are under way, one a thread. Free the HTTP
+ *  client before: its calls point to jobs. */
 void validator_free(struct validator *v);
 
 struct validate_options {

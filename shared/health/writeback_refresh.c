@@ -34,7 +34,7 @@ static int open_fast(const struct writeback *w, struct refresh_token *t)
 static int open_slow(const struct writeback *w, struct refresh_token *t, struct writeback_effect *effect)
 {
     struct shut shut;
-    int is_open = shut_open(w->account, w->ring, &t->env, &t->token, &shut, NULL) == ERR_OK;
+    int is_open = shut_open(w->account, w->ring, &t->env, &t->token, &shut) == ERR_OK;
 
     shut_note(&effect->shut, shut.print);
     return is_open;
