@@ -165,7 +165,7 @@ static void past_the_deadline_no_more_tokens_are_opened(void **state)
     service_fixture_open(&f, "");
     options = within(50);
     for (int i = 0; i < 8; i++) {
-        char id[8];
+        char id[16];
         struct json *doc = fixture_doc("{}");
 
         snprintf(id, sizeof id, "a%d", i);
