@@ -157,12 +157,14 @@ static void nobody_listening_and_a_broken_handshake_decide_nothing(void **state)
     for (int i = 0; i < 2; i++) {
         struct service_fixture f;
         struct kept_result kept;
+        struct config *in_force; /* the service's own, which shares its texts with ours */
         char url[64];
 
         service_fixture_open(&f, "");
+        in_force = (struct config *)(uintptr_t)service_config(f.service);
         snprintf(url, sizeof url, "%s://127.0.0.1:%d", urls[i], i ? f.provider.port : 1);
         free(f.cfg->sandbox_url);
-        f.cfg->sandbox_url = strdup(url);
+        in_force->sandbox_url = f.cfg->sandbox_url = strdup(url);
         put_held(&f, held_verdicts[1]);
         kept = service_fixture_validate(&f, "a1", &forced);
         expect_verdict(&kept, STATE_HEALTHY, REASON_OK, url);
