@@ -31,17 +31,17 @@ static int read_valid_for(struct exchange *x, struct question *q)
     int found;
 
     if (x->req->valid_for_param[0]) return parse_valid_for(x, x->req->valid_for_param, q);
-    if (x->req->workspace_param[0] || x->req->account_param[0]) return 1;
+    if (x->req->is_named) return 1;
     found = exchange_query(x, "valid_for", text);
     return found > 0 ? parse_valid_for(x, text, q) : found == 0;
 }
 
-/* What the web server set goes before what the client sent. */
+/* What the web server set goes before what the client sent, also where it set nothing: then nobody is asked about. */
 static int read_question(struct exchange *x, struct question *q)
 {
     int workspace = 0, account = 0;
 
-    if (x->req->workspace_param[0] || x->req->account_param[0]) {
+    if (x->req->is_named) {
         q->workspace = x->req->workspace_param[0] ? x->req->workspace_param : NULL;
         q->account = x->req->account_param[0] ? x->req->account_param : NULL;
     } else {

@@ -36,6 +36,7 @@ struct lobby {
     int kept_count, slow_count;
     int new_was_last; /* the last connection given out was a new one */
     int stopping;
+    int hurried_fd; /* the connection given out last that may wait for a moment only; -1: none */
     const char *web_servers;
     unsigned char peek[LIMIT_PEEK_BYTES];
 };
@@ -59,6 +60,7 @@ enum err_code lobby_new(int listen_fd, struct lobby **lobby, struct err *err)
     sigaddset(&stop, SIGINT);
     sigprocmask(SIG_BLOCK, &stop, NULL);
     l->listen_fd = listen_fd;
+    l->hurried_fd = -1;
     l->web_servers = getenv("FCGI_WEB_SERVER_ADDRS");
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     l->signal_fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -74,12 +76,19 @@ enum err_code lobby_new(int listen_fd, struct lobby **lobby, struct err *err)
     return ERR_OK;
 }
 
+static void set_stall(int fd, int seconds)
+{
+    struct timeval stall = {.tv_sec = seconds};
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &stall, sizeof stall);
+}
+
 static void set_options(int fd, int family)
 {
     struct timeval stall = {.tv_sec = LIMIT_REQUEST_STALL_S};
     int on = 1;
 
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &stall, sizeof stall);
+    set_stall(fd, LIMIT_REQUEST_STALL_S);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &stall, sizeof stall);
     if (family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
@@ -88,12 +97,11 @@ static void set_options(int fd, int family)
 
 enum fate { FATE_TAKE, FATE_WAIT, FATE_CLOSE };
 
-/* libfcgi answers the question about itself, and then waits for a request. */
-static void hurry(int fd)
+/* libfcgi answers the question about itself, and then waits for a request: not for long. */
+static void hurry(struct lobby *l, int fd)
 {
-    struct timeval stall = {.tv_sec = 1};
-
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &stall, sizeof stall);
+    set_stall(fd, 1);
+    l->hurried_fd = fd;
 }
 
 static enum fate judge(struct lobby *l, int fd, unsigned events)
@@ -105,7 +113,7 @@ static enum fate judge(struct lobby *l, int fd, unsigned events)
     if (len == 0) return FATE_CLOSE;
     switch (records_look(l->peek, (size_t)len)) {
     case RECORDS_MANAGEMENT:
-        hurry(fd);
+        hurry(l, fd);
         return FATE_TAKE;
     case RECORDS_WHOLE:
         return FATE_TAKE;
@@ -298,6 +306,10 @@ void lobby_keep(struct lobby *l, int fd)
     if (l->stopping || (!watch(l, fd, EPOLLIN | EPOLLRDHUP) && errno != EEXIST)) {
         close(fd);
         return;
+    }
+    if (fd == l->hurried_fd) {
+        set_stall(fd, LIMIT_REQUEST_STALL_S);
+        l->hurried_fd = -1;
     }
     if (l->kept_count == LIMIT_KEPT_CONNECTIONS) drop(l, 0);
     l->kept[l->kept_count++] = (struct kept){.fd = fd};

@@ -123,14 +123,19 @@ static void copy_question(struct gateway *g, struct request *req, int *too_long)
     char platform[LIMIT_PLATFORM_BYTES];
 
     req->content_type[0] = req->query[0] = '\0';
-    if (!req->workspace_param[0] && !req->account_param[0])
-        copy_param(g, "QUERY_STRING", req->query, sizeof req->query, too_long);
+    if (!req->is_named) copy_param(g, "QUERY_STRING", req->query, sizeof req->query, too_long);
     if (!copy_param(g, "TOKEN_HEALTH_PLATFORM", platform, sizeof platform, too_long)) strcpy(platform, "instagram");
     strcpy(req->method, "GET");
     snprintf(req->path, sizeof req->path, "/api/%s/token-health/check", platform);
 }
 
-/* TOKEN_HEALTH_KEY is set by the web server: a client's headers become HTTP_… parameters. */
+static int has_param(struct gateway *g, const char *name)
+{
+    return FCGX_GetParam(name, g->fcgi.envp) != NULL;
+}
+
+/* TOKEN_HEALTH_KEY is set by the web server: a client's headers become HTTP_… parameters. One that cannot be a key is none: the
+ * client's own does not take its place. */
 static void copy_key(struct gateway *g, struct request *req)
 {
     char key[LIMIT_API_KEY_BYTES + 1];
@@ -139,7 +144,7 @@ static void copy_key(struct gateway *g, struct request *req)
     req->authorization[0] = '\0';
     if (copy_param(g, "TOKEN_HEALTH_KEY", key, sizeof key, &too_long))
         snprintf(req->authorization, sizeof req->authorization, "Bearer %s", key);
-    else if (!req->is_authorizer)
+    else if (!req->is_authorizer && !has_param(g, "TOKEN_HEALTH_KEY"))
         copy_param(g, "HTTP_AUTHORIZATION", req->authorization, sizeof req->authorization, &too_long);
     secret_wipe(key, sizeof key);
 }
@@ -220,6 +225,7 @@ static int copy_request(struct gateway *g, struct request *req)
     copy_key(g, req);
     copy_param(g, "TOKEN_HEALTH_WORKSPACE", req->workspace_param, sizeof req->workspace_param, &too_long);
     copy_param(g, "TOKEN_HEALTH_ACCOUNT", req->account_param, sizeof req->account_param, &too_long);
+    req->is_named = has_param(g, "TOKEN_HEALTH_WORKSPACE") || has_param(g, "TOKEN_HEALTH_ACCOUNT");
     copy_param(g, "TOKEN_HEALTH_VALID_FOR", req->valid_for_param, sizeof req->valid_for_param, &too_long);
     if (req->is_authorizer)
         copy_question(g, req, &too_long);

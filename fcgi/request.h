@@ -16,9 +16,10 @@ struct request {
     char authorization[LIMIT_API_KEY_BYTES + 16];
     char workspace_param[LIMIT_ID_BYTES]; /* TOKEN_HEALTH_WORKSPACE, set by the web server */
     char account_param[LIMIT_ID_BYTES];   /* TOKEN_HEALTH_ACCOUNT */
-    char valid_for_param[16];             /* TOKEN_HEALTH_VALID_FOR: seconds */
-    char remote_addr[REMOTE_ADDR_BYTES];  /* REMOTE_ADDR; "" not told */
-    char id[REQUEST_ID_BYTES];            /* X-Request-Id, or made here */
+    int is_named;             /* one of the two is there, be it empty: the query does not say whom it is about */
+    char valid_for_param[16]; /* TOKEN_HEALTH_VALID_FOR: seconds */
+    char remote_addr[REMOTE_ADDR_BYTES]; /* REMOTE_ADDR; "" not told */
+    char id[REQUEST_ID_BYTES];           /* X-Request-Id, or made here */
     const char *body; /* NUL-terminated behind body_len; valid until the next request; "" with GET and HEAD */
     size_t body_len;
     int body_too_large;

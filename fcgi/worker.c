@@ -61,9 +61,7 @@ static enum err_code admit(struct worker *w, struct exchange *x, enum route_resu
     if (x->req->malformed) return err_set(&x->err, ERR_BAD_INPUT, NULL, "%s", x->req->malformed);
     if (found == ROUTE_NO_PATH) return err_set(&x->err, ERR_NOT_FOUND, NULL, "there is no such route");
     if (found == ROUTE_BAD_PATH) return err_set(&x->err, ERR_BAD_INPUT, NULL, "the path is badly encoded or too long");
-    if (found == ROUTE_NO_METHOD) {
-        return err_set(&x->err, ERR_BAD_METHOD, NULL, "this route takes %s", x->allow);
-    }
+    if (found == ROUTE_NO_METHOD) return err_set(&x->err, ERR_BAD_METHOD, NULL, "this route takes %s", x->allow);
     if (is_open) return ERR_OK;
     if (!(x->key->scopes & route->scope))
         return err_set(&x->err, ERR_FORBIDDEN, NULL, "the API key does not have the scope this needs");
@@ -123,7 +121,6 @@ static void serve(struct worker *w, struct request *req)
 
     log_request_id(req->id);
     if (admit(w, &x, found, route) == ERR_OK && parse_body(&x, &body) == ERR_OK) route->handler(&x);
-    if (route && route->handler == h_monitor_change) use_settings(w, 1);
     status = response_send(w->gateway, &x);
     counter_add(service_cache(w->service), COUNT_http_requests, 1);
     if (status >= 400) counter_add(service_cache(w->service), COUNT_http_errors, 1);

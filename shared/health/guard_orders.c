@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { APPS_MAX = 16 };
+enum { APPS_MAX = 16, TRIES = 5 };
 
 const char *guard_name(const char *platform, const char *app, char name[GUARD_NAME_BYTES])
 {
@@ -121,9 +121,10 @@ enum err_code guard_orders_put(const struct guard_place *place, enum guard_order
     json_set(j, "order", json_new_string(guard_order_word(order)));
     json_set(j, "atMs", json_new_int(at_ms));
     json_set(j, "by", json_new_string(by));
-    while (rc == ERR_OK && (rc = put_order(place, j, err)) == ERR_CONFLICT) {
+    if (rc == ERR_OK) rc = ERR_CONFLICT;
+    for (int i = 0; rc == ERR_CONFLICT && i < TRIES; i++) {
         err_clear(err);
-        rc = ERR_OK;
+        rc = put_order(place, j, err);
     }
     if (rc == ERR_OK) obey(place, j, at_ms);
     json_free(j);

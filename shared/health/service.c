@@ -201,10 +201,7 @@ void service_announce_settings(struct service *s)
 
 enum err_code service_change_settings(struct service *s, const struct settings_wish *wish, struct err *err)
 {
-    enum err_code rc = settings_change(&s->settings, s->cache, s->store, wish, err);
-
-    in_force(s, rc == ERR_OK);
-    return rc;
+    return settings_change(&s->settings, s->cache, s->store, wish, err);
 }
 
 enum err_code service_settings(struct service *s, struct json **out, struct err *err)

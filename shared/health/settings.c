@@ -49,10 +49,9 @@ static void put_value(const struct settings *s, const struct json *stored, int i
                  LOG_S("value", text_at(entry, "value")), LOG_S("why", err.text));
 }
 
-static int apply(struct settings *s, const struct json *stored)
+static void apply(struct settings *s, const struct json *stored)
 {
     const struct config before = *s->cfg;
-    int changed = 0;
 
     for (int i = 0; i < CONFIG_LIVE_COUNT; i++) {
         const struct json *entry = entry_of(stored, i);
@@ -62,13 +61,20 @@ static int apply(struct settings *s, const struct json *stored)
         config_live_print(&before, i, from);
         config_live_print(s->cfg, i, to);
         if (!strcmp(from, to)) continue;
-        changed = 1;
+        s->is_changed = 1;
         log_event(s->is_loud ? LOG_INFO : LOG_DEBUG, "TOKEN HEALTH", "setting in force",
                   (const struct log_field[]){LOG_S("key", config_live_name(i, name)), LOG_S("from", from),
                                              LOG_S("to", to),
                                              LOG_S("by", entry ? text_at(entry, "by") : "configuration")},
                   4);
     }
+}
+
+static int take_change(struct settings *s)
+{
+    const int changed = s->is_changed;
+
+    s->is_changed = 0;
     return changed;
 }
 
@@ -90,24 +96,23 @@ int settings_load(struct settings *s, struct store *store)
 {
     struct json *stored = NULL;
     int64_t version;
-    int changed;
 
     s->retry_mono_ms = clock_mono_ms() + RETRY_MS;
-    if (read_stored(store, &version, &stored, NULL) != ERR_OK) return 0;
+    if (read_stored(store, &version, &stored, NULL) != ERR_OK) return take_change(s);
     s->retry_mono_ms = 0;
-    changed = apply(s, stored);
+    apply(s, stored);
     s->version = version;
     json_free(stored);
-    return changed;
+    return take_change(s);
 }
 
 int settings_take(struct settings *s, const struct cache *cache, struct store *store)
 {
     const int64_t noted = watch_version(cache, WATCH_SETTINGS);
 
-    if (s->version >= 0 && (noted == 0 || noted == s->version)) return 0;
+    if (s->version >= 0 && (noted == 0 || noted == s->version)) return take_change(s);
     if (clock_mono_ms() < s->retry_mono_ms)
-        return 0; /* the store was away: who answers from the cache must not wait for it */
+        return take_change(s); /* the store was away: who answers from the cache must not wait for it */
     return settings_load(s, store);
 }
 

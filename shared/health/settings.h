@@ -12,13 +12,14 @@ struct settings {
     struct config base; /* of which only the live keys count: as in the file and the environment */
     int64_t version;    /* of the document that was taken over; -1: it has to be read again, whatever it is */
     int64_t retry_mono_ms;
-    int is_loud; /* what is taken over is worth a line in the log */
+    int is_changed; /* something is in force that nobody was told of by settings_take or settings_load */
+    int is_loud;    /* what is taken over is worth a line in the log */
 };
 /** settings_init(s, cfg): ${cfg} as it was loaded. settings_rebase(s, fresh): the file was read again; what is stored stays in force over it: call settings_take
  *  next. */
 void settings_init(struct settings *s, struct config *cfg);
 void settings_rebase(struct settings *s, const struct config *fresh);
-/** settings_take(s, cache, store): if this host has noted that they were changed: take them over. 1: something is in force that was not. Costs a
+/** settings_take(s, cache, store): if this host has noted that they were changed: take them over. 1: something is in force that was not at the last call, whoever changed it. Costs a
  *  load when there is nothing new. Blocks: else as the store does; what fails is tried again after 10 s. settings_load(s, store): the same
  *  whatever is noted: at the start. */
 int settings_take(struct settings *s, const struct cache *cache, struct store *store);

@@ -86,6 +86,19 @@ class Authorizer(ServiceCase):
             answer = c.request("GET", f"{API}/check?accountId={account_id(1)}", key="thk_wrong", more={"TOKEN_HEALTH_KEY": self.reader})
         self.assertEqual(answer.status, 204)
 
+    def test_where_the_server_names_an_empty_id_the_clients_query_does_not_count(self):
+        query = {"QUERY_STRING": f"accountId={account_id(1)}"}
+        self.assert_passes(self.ask(more=query), "healthy; ok")  # where it names none
+        for name in ("TOKEN_HEALTH_ACCOUNT", "TOKEN_HEALTH_WORKSPACE"):
+            with self.subTest(name=name):
+                self.assert_passes(self.ask(more=dict(query, **{name: ""})), "unknown; bad_request")
+
+    def test_the_clients_header_does_not_take_the_place_of_a_key_that_is_none(self):
+        with Connection(self.service.socket) as c:
+            for wrong in ("", "thk_" + "x" * 5000):
+                answer = c.request("GET", f"{API}/check?accountId={account_id(1)}", key=self.reader, more={"TOKEN_HEALTH_KEY": wrong})
+                self.assertEqual(answer.status, 401, answer)
+
     def test_without_a_key_everything_passes_and_the_log_says_so_once(self):
         before = self.service.log("responder").count("pass unchecked")
         for _ in range(20):
