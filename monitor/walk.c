@@ -153,9 +153,11 @@ static void account_done(void *arg, const struct validate_result *r)
 enum err_code walk_on(struct walk *w, struct err *err)
 {
     struct validator *v = service_validator(w->service);
-    const int room = (int)service_config(w->service)->batch_size;
+    const int calls = (int)service_config(w->service)->batch_size;
+    const int room = calls + calls / LIMIT_AHEAD_PART; /* the next questions are ready when a call ends */
 
     take_settings(w);
+    service_call_at_once(w->service, calls);
     while (walk_has_more(w) && validator_active(v) < room) {
         enum err_code rc;
 

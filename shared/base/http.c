@@ -391,12 +391,18 @@ static int read_finished(struct http_client *client)
     return finished;
 }
 
+/* A place that gets free is filled at once, not when the caller comes again. */
 static int step(struct http_client *client)
 {
-    int finished = start_waiting(client), running;
+    int finished = 0, ended, running;
 
-    curl_multi_perform(client->multi, &running);
-    return finished + read_finished(client);
+    do {
+        finished += start_waiting(client);
+        curl_multi_perform(client->multi, &running);
+        ended = read_finished(client);
+        finished += ended;
+    } while (ended && client->waiting);
+    return finished;
 }
 
 int http_run(struct http_client *client, int wait_ms)
@@ -442,9 +448,9 @@ void http_client_watch(struct http_client *client, int fd)
     client->watched_fd = fd;
 }
 
-void http_client_widen(struct http_client *client, int max_connections)
+void http_client_resize(struct http_client *client, int max_connections)
 {
-    if (max_connections <= client->options.max_connections) return;
+    if (max_connections == client->options.max_connections) return;
     client->options.max_connections = max_connections;
     curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)max_connections);
 }

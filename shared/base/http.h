@@ -84,8 +84,8 @@ int http_run(struct http_client *client, int wait_ms);
 int http_inflight(const struct http_client *client);
 /** http_client_watch(client, fd): http_run ends its wait, too, when ${fd} can be read; -1: no more. Borrowed. */
 void http_client_watch(struct http_client *client, int fd);
-/** http_client_widen(c, max_connections): so many calls at the same time from now on; never fewer than before. */
-void http_client_widen(struct http_client *client, int max_connections);
+/** http_client_resize(c, max_connections): so many calls at the same time from now on; those under way beyond that are not broken off. */
+void http_client_resize(struct http_client *client, int max_connections);
 /** http_client_free(client): drops calls under way without calling done. NULL allowed. */
 void http_client_free(struct http_client *client);
 

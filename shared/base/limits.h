@@ -42,6 +42,7 @@ enum {
     LIMIT_OPENER_THREADS = 64,   /* that derive keys in one process */
     LIMIT_SLICE_ACCOUNTS = 5000, /* that one monitor takes at a time */
     LIMIT_PAGE_ACCOUNTS = 256,   /* read at a time in a sweep */
+    LIMIT_AHEAD_PART = 4,        /* a fourth of batch_size is prepared while batch_size calls are under way */
     LIMIT_BATCH = 1024
 };
 

@@ -39,18 +39,13 @@ static enum err_code open_ring(struct service *s, struct err *err)
     return keyring_new(&options, &s->ring, err);
 }
 
-static int most_calls(const struct config *cfg)
-{
-    return (int)(cfg->batch_size > cfg->responder_concurrency ? cfg->batch_size : cfg->responder_concurrency);
-}
-
 static enum err_code open_http(struct service *s, struct err *err)
 {
     const struct config *cfg = s->cfg;
     struct http_options options = {
         .connect_timeout_ms = cfg->connect_timeout_ms,
         .total_timeout_ms = cfg->provider_timeout_ms,
-        .max_connections = most_calls(cfg),
+        .max_connections = (int)cfg->responder_concurrency,
         .ca_file = cfg->ca_file[0] ? cfg->ca_file : NULL,
         .user_agent = "token-health",
     };
@@ -177,21 +172,20 @@ void service_replay(struct service *service, int64_t max_ms)
 
 /* ---- settings ---- */
 
-static int in_force(struct service *s, int changed)
+void service_call_at_once(struct service *s, int calls)
 {
-    if (changed) http_client_widen(s->http, most_calls(s->cfg));
-    return changed;
+    http_client_resize(s->http, calls);
 }
 
 int service_take_settings(struct service *s)
 {
-    return in_force(s, settings_take(&s->settings, s->cache, s->store));
+    return settings_take(&s->settings, s->cache, s->store);
 }
 
 int service_load_settings(struct service *s, const struct config *fresh)
 {
     if (fresh) settings_rebase(&s->settings, fresh);
-    return in_force(s, settings_load(&s->settings, s->store));
+    return settings_load(&s->settings, s->store);
 }
 
 void service_announce_settings(struct service *s)

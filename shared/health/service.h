@@ -23,6 +23,9 @@ const struct provider_set *service_providers(const struct service *service);
 const struct config *service_config(const struct service *service);
 const struct keyring *service_ring(const struct service *service);
 struct spool *service_spool(struct service *service);
+/** service_call_at_once(service, calls): so many calls to providers at the same time, the others wait for their turn; at first
+ *  [responder] concurrency. */
+void service_call_at_once(struct service *service, int calls);
 
 /** service_replay(service, max_ms): bring to its end what refreshes left in this host's spool; at the start of a program and of each sweep.
  *  Begins nothing more after ${max_ms}. Blocks: as the store does. What fails is in the log, and tried again the next time. */

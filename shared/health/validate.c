@@ -73,7 +73,7 @@ enum err_code validator_submit(struct validator *v, struct account *account, con
 
 /* ---- rounds ---- */
 
-enum { ROUND_MS = 500 };
+enum { ROUND_MS = 5 };
 
 static void take_opened(struct validator *v)
 {
