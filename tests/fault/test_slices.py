@@ -1,135 +1,18 @@
-"""Many monitors over the same accounts, each as a host of its own: its own shared memory, spool and provider (a sandbox, whose ledger says whom it
-asked for, and when). They share nothing but the store. One is killed, one is paused past its lease, clocks are wrong and are set."""
+"""Many monitors over the same accounts, each as a host of its own (lib/hosts.py). One is killed, one is paused past its lease; and a million accounts."""
 import contextlib
-import glob
 import json
-import os
 import re
-import shutil
 import signal
 import sqlite3
-import subprocess
-import tempfile
 import time
 import unittest
 
-from case import ServiceCase, account, registration, sealed, token
-from harness import BUILD, Service, die_with_parent, stop_process, wait_for
-from sandbox import Sandbox
+from case import ServiceCase, account
+from harness import BUILD, stop_process, wait_for
+from hosts import CHEAP, HostsCase
 
 SANITIZED = BUILD.endswith(("asan", "tsan"))
 LEASE_S = 6
-CHEAP = {"encryption": {"kdf_iterations": "1"}, "cache": {"ttl": "1s", "entries": "1024"}}
-
-
-class Host:
-    """A monitor with all that a host has."""
-
-    def __init__(self, case, name, env=None):
-        self.case, self.name, self.process, self.env = case, name, None, env or {}
-        self.sandbox = Sandbox(BUILD, log=os.path.join(case.dir, f"sandbox-{name}.log"))
-        self.sandbox.start()
-        case.addClassCleanup(self.sandbox.stop)
-        self.conf = os.path.join(case.dir, f"{name}.conf")
-        shm = f"{case.service.shm}-{name}"
-        case.addClassCleanup(lambda: os.path.exists("/dev/shm" + shm) and os.unlink("/dev/shm" + shm))
-        with open(case.service.conf) as f:
-            text = f.read().replace(case.service.shm, shm).replace(case.sandbox.url, self.sandbox.url)
-        case.service.write_private(self.conf, text.replace(f"{case.service.dir}/spool/", f"{case.dir}/spool-{name}/"))
-        self.log_path = os.path.join(case.dir, f"{name}.log")
-
-    def start(self):
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([self.case.service.program("token-health-monitor"), "--config", self.conf], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, env=dict(self.case.service.environment(), **self.env),
-                                            preexec_fn=die_with_parent)
-        return self
-
-    def log(self):
-        with open(self.log_path, errors="replace") as f:
-            return f.read()
-
-    def sweeps(self):
-        return self.log().count("sweep done")
-
-    def asked(self):
-        """SHA-256 of each token → how often."""
-        return {t: c["calls"] for t, c in self.sandbox.ledger()["by_token"].items() if c["calls"]}
-
-    def moments(self):
-        """SHA-256 of each token → when it was asked about, ms."""
-        found = {}
-        for call in self.sandbox.ledger(details=100000)["details"]:
-            found.setdefault(call["token_sha256"], []).append(call["at_ms"])
-        return found
-
-    def pause(self):
-        """But not inside a transaction of SQLite: that would hold up all who write, whatever they do."""
-        for _ in range(200):
-            self.process.send_signal(signal.SIGSTOP)
-            with contextlib.closing(sqlite3.connect(f"{self.case.service.dir}/accounts.db", timeout=5, isolation_level=None)) as db:
-                try:
-                    db.execute("BEGIN IMMEDIATE")
-                    return
-                except sqlite3.OperationalError:
-                    self.process.send_signal(signal.SIGCONT)
-        raise AssertionError("it is in a transaction whenever it is stopped")
-
-    def set(self, **settings):
-        with open(self.conf) as f:
-            conf = f.read()
-        for name, value in settings.items():
-            conf = re.sub(rf"(?m)^{name} = .*$", f"{name} = {value}", conf)
-        self.case.service.write_private(self.conf, conf)
-
-    def end(self):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-        stop_process(self.process, 30)
-
-
-class HostsCase(ServiceCase):
-    responder = False
-    accounts = 100
-    hosts = {"a": {}, "b": {}}
-
-    @classmethod
-    def seed(cls):
-        numbers = range(1, cls.accounts + 1)
-        cls.at = {name: Host(cls, name, env) for name, env in cls.hosts.items()}
-        for host in cls.at.values():
-            host.sandbox.register([registration(n, n) for n in numbers])
-        cls.service.import_accounts([account(n, f"ws-{n % 500}", encryptedAccessToken=sealed(n)) for n in numbers])
-
-    def start(self, name):
-        host = self.at[name].start()
-        self.addCleanup(host.end)
-        return host
-
-    def leases(self):
-        with contextlib.closing(sqlite3.connect(f"file:{self.service.dir}/accounts.db?mode=ro", uri=True, timeout=10)) as db:
-            rows = db.execute("SELECT name, owner, state FROM leases WHERE name LIKE 'slice/instagram/%'").fetchall()
-        return {name: dict(json.loads(state), owner=owner) for name, owner, state in rows}
-
-    def owned(self, host):
-        return [name for name, lease in self.leases().items() if f":{host.process.pid}:" in lease["owner"]]
-
-    def asked_in_all(self):
-        total = {}
-        for host in self.at.values():
-            for name, calls in host.asked().items():
-                total[name] = total.get(name, 0) + calls
-        return total
-
-    def least_apart_s(self):
-        """Between a question of one host and one of another about the same account."""
-        ours, theirs = (host.moments() for host in self.at.values())
-        apart = [abs(x - y) for name, moments in ours.items() for x in moments for y in theirs.get(name, ())]
-        return min(apart) / 1000 if apart else float("inf")
-
-    def clear_ledgers(self):
-        for host in self.at.values():
-            host.sandbox.clear_ledger()
 
 
 class TwoMonitors(HostsCase):
@@ -242,60 +125,6 @@ class TwoMonitors(HostsCase):
         print(f"FIGURE: after a stop the other monitor went on within {went_on_s:.1f} s (lease {LEASE_S} s); {twice} of {self.accounts} "
               "accounts were asked about again")
         self.assertLess(went_on_s, LEASE_S)
-
-
-def faketime():
-    found = glob.glob("/usr/lib/*/faketime/libfaketime.so.1") + glob.glob("/usr/lib/faketime/libfaketime.so.1")
-    if not found:
-        raise AssertionError("libfaketime is not installed (package faketime)")
-    return found[0]
-
-
-@unittest.skipIf(SANITIZED, "a sanitizer and libfaketime do not go together")
-class WrongClocks(HostsCase):
-    """Host a has the right time; b is ten minutes behind and is then set by an hour, forth and back. One slice: they compete for it."""
-    accounts = 500
-    settings = {"monitor": {"check_interval": "2s", "lease": "4s", "batch_size": "16", "max_retries": "0"}, **CHEAP}
-
-    @classmethod
-    def setUpClass(cls):
-        cls.clock = tempfile.NamedTemporaryFile("w", prefix="token-health-clock-", suffix=".rc")
-        cls.addClassCleanup(cls.clock.close)
-        cls.set_clock("-10m")
-        cls.hosts = {"a": {}, "b": {"LD_PRELOAD": faketime(), "FAKETIME_TIMESTAMP_FILE": cls.clock.name, "FAKETIME_NO_CACHE": "1",
-                                    "FAKETIME_DONT_FAKE_MONOTONIC": "1"}}
-        super().setUpClass()
-
-    @classmethod
-    def set_clock(cls, offset):
-        cls.clock.seek(0)
-        cls.clock.truncate()
-        cls.clock.write(offset + "\n")
-        cls.clock.flush()
-
-    def test_skew_and_steps_of_a_clock_give_no_lease_to_two_and_no_sweep_too_many(self):
-        a, b = self.start("a"), self.start("b")
-        began = time.monotonic()
-        for offset in ("-10m", "+50m", "-10m", "-70m", "-10m"):
-            self.set_clock(offset)
-            time.sleep(6)
-        told = re.findall(r"^(\S+) ", b.log(), re.M)
-        a.end()
-        b.end()
-        took_s = time.monotonic() - began
-        asked = self.asked_in_all()
-        apart_s = self.least_apart_s()
-        most, fewest = max(asked.values()), min(asked.values())
-        (lease,) = self.leases().values()
-        print(f"FIGURE: skew of 10 min and four steps of 1 h in {took_s:.0f} s: each account was asked about {fewest} to {most} times, at "
-              f"least {apart_s:.1f} s apart on two hosts (interval 2 s); leases lost: {a.log().count('is left to others')}")
-        self.assertGreater(len({t[:13] for t in told}), 1, "the clock of b was not set")
-        self.assertGreater(min(len(a.asked()), len(b.asked())), 0, "one did all the work")
-        self.assertEqual(len(asked), self.accounts)
-        self.assertLessEqual(most, took_s / 2 + 2, "more sweeps than the interval allows")
-        self.assertGreaterEqual(fewest, 4)
-        begun = lease["passes"] + (1 if lease["begunAt"] else 0)
-        self.assertTrue(lease["passes"] <= fewest and most <= begun, f"asked {fewest} to {most} times in {lease['passes']} passes of {begun} begun")
 
 
 class Million(ServiceCase):
