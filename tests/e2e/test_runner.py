@@ -54,6 +54,7 @@ class Runner(unittest.TestCase):
         said = self.expect("1 passed, 2 failed", 1, "e2e")
         self.assertIn("1 != 2", said)
         self.assertIn("what went wrong", said)
+        self.assertIn("!!!! FAILED tests/e2e/test_it.py: 2 of 3\n1 passed", said)
 
     def test_all_passed(self):
         self.python("def test_a(self): print('FIGURE: it is 5 long')\n")
