@@ -1,67 +1,22 @@
-"""The Debian package, built, installed, upgraded, removed and purged in fresh roots of Debian 12 and 13; what lintian and systemd say of it."""
+"""The Debian package, built, installed, upgraded, removed and purged in fresh roots of Debian 12 and 13, and run by the systemd of one that is
+booted; what lintian and systemd say of it."""
+import functools
 import glob
 import os
 import re
 import shutil
-import subprocess
 import tempfile
+import threading
+import time
 import unittest
 
-from harness import ROOT
+from case import API, ServiceCase, account, account_id, registration, sealed, token
+from fastcgi import Connection
+from harness import ROOT, wait_for
+from roots import Booted, Root, build_in, run
 
+CHECK = f"{API}/check?accountId={account_id(1)}"
 KEPT = "/var/lib/token-health/accounts.db"
-
-
-def run(*command, cwd=ROOT, check=True, timeout=1500, **more):
-    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          errors="replace", timeout=timeout, **more)
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout[-3000:]}")
-    return done
-
-
-class Root:
-    """A Debian of its own below a folder. Commands run in it with namespaces of their own: what they mount and start ends with them."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def make(self, release):
-        run("debootstrap", "--variant=minbase", release, self.path)
-        with open(f"{self.path}/usr/sbin/policy-rc.d", "w") as f:
-            f.write("#!/bin/sh\nexit 101\n")
-        os.chmod(f"{self.path}/usr/sbin/policy-rc.d", 0o755)
-        with open(f"{self.path}/etc/dpkg/dpkg.cfg.d/test", "w") as f:
-            f.write("force-unsafe-io\n")  # nothing here has to survive a crash
-
-    def copy(self, path):
-        run("cp", "-a", "--reflink=auto", self.path, path)
-        return Root(path)
-
-    def run(self, script, check=True, **variables):
-        inside = f'mount -t proc proc "{self.path}/proc" && mount -t tmpfs -o mode=1777 shm "{self.path}/dev/shm" && exec chroot "{self.path}" /bin/sh -ec "$1"'
-        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C", "HOME": "/root", **variables}
-        return run("unshare", "--mount", "--pid", "--fork", "sh", "-ec", inside, "sh", script, check=check, env=env)
-
-    def exists(self, path):
-        return os.path.lexists(self.path + path)
-
-    def stat(self, path):
-        """Mode, owner and group, by the names that this root knows."""
-        return self.run(f"stat -c '%a %U %G' {path}").stdout.strip()
-
-    def install(self, package):
-        shutil.copy(package, f"{self.path}/root/")
-        return self.run(f"apt-get update -qq; apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold /root/{os.path.basename(package)}")
-
-
-def build_in(root):
-    """The package as that release builds it, with the build dependencies that it declares."""
-    run("sh", "-c", "git -c safe.directory='*' ls-files -co --exclude-standard -z | "
-                    f"xargs -0 cp --parents -t '{root.path}/root' && cp -r deploy/debian '{root.path}/root/debian'")
-    root.run("apt-get update -qq; cd /root; apt-get install -y -qq --no-install-recommends build-essential; "
-             "apt-get build-dep -y -qq --no-install-recommends ./; dpkg-buildpackage -b -us -uc >/build.log 2>&1 || { tail -40 /build.log; exit 1; }")
-    return glob.glob(f"{root.path}/token-health_*.deb")[0], glob.glob(f"{root.path}/token-health_*.changes")[0]
 
 
 def next_version(package, directory):
@@ -76,23 +31,30 @@ def next_version(package, directory):
     return f"{directory}/token-health_99.0.deb"
 
 
+@functools.cache
+def built(release):
+    """A root of that release with nothing in it, the package built there, and what lintian says of it."""
+    if os.geteuid() != 0:
+        if os.environ.get("CI"):
+            raise AssertionError("the package's tests need root")
+        raise unittest.SkipTest("not root: the package is not built and installed in a fresh Debian")
+    directory = tempfile.mkdtemp(prefix="token-health-package-")
+    unittest.addModuleCleanup(shutil.rmtree, directory, ignore_errors=True)
+    base = Root(f"{directory}/base")
+    base.make(release)
+    package, changes = build_in(base.copy(f"{directory}/builder"))
+    return base, package, run("lintian", "--allow-root", "--fail-on", "error,warning", "--profile", "debian", changes, check=False)
+
+
 class Package:
     release = ""
 
     @classmethod
     def setUpClass(cls):
-        if os.geteuid() != 0:
-            if os.environ.get("CI"):
-                raise AssertionError("the package's tests need root")
-            raise unittest.SkipTest("not root: the package is not built and installed in a fresh Debian")
         cls.dir = tempfile.mkdtemp(prefix="token-health-package-")
         cls.addClassCleanup(shutil.rmtree, cls.dir, ignore_errors=True)
-        base = Root(f"{cls.dir}/base")
-        base.make(cls.release)
-        builder = base.copy(f"{cls.dir}/builder")
-        cls.root = base
-        cls.package, changes = build_in(builder)
-        cls.lintian = run("lintian", "--allow-root", "--fail-on", "error,warning", "--profile", "debian", changes, check=False)
+        base, cls.package, cls.lintian = built(cls.release)
+        cls.root = base.copy(f"{cls.dir}/root")
 
     def test_a_lintian_has_nothing_to_say(self):
         self.assertEqual((self.lintian.returncode, re.findall(r"(?m)^[EW]: .*$", self.lintian.stdout)), (0, []), self.lintian.stdout)
@@ -147,6 +109,139 @@ class Bookworm(Package, unittest.TestCase):
 
 class Trixie(Package, unittest.TestCase):
     release = "trixie"
+
+
+class Requests:
+    """Asks for one account over one connection after another, until the end of the with block."""
+
+    def __init__(self, where, key):
+        self.where, self.key, self.over = where, key, threading.Event()
+        self.good, self.failures = 0, []
+
+    def ask(self):
+        with Connection(self.where()) as connection:
+            return connection.request(path=CHECK, key=self.key, flags=0).status
+
+    def work(self):
+        while not self.over.is_set():
+            try:
+                status = self.ask()
+            except OSError as e:
+                status = repr(e)
+            if status == 204:
+                self.good += 1
+            else:
+                self.failures.append(status)
+
+    def __enter__(self):
+        self.threads = [threading.Thread(target=self.work, daemon=True) for _ in range(4)]
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join(60)
+
+
+class UnderSystemd(ServiceCase):
+    """The package's units in a Debian that was booted: the socket starts the responder, systemd restarts what dies or stands still."""
+    responder = False
+    settings = {"encryption": {"kdf_iterations": "1"}}
+
+    @classmethod
+    def seed(cls):
+        cls.sandbox.register([registration(n, n) for n in range(1, 21)])
+        cls.service.import_accounts([account(n, encryptedAccessToken=sealed(n)) for n in range(1, 21)])
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        base, package, _ = built("bookworm")
+        root = base.copy(f"{cls.dir}/root")
+        root.run("apt-get update -qq; apt-get install -y -qq --no-install-recommends systemd systemd-sysv")
+        root.install(package)
+        for name, place in (("master-key", "etc"), ("accounts.db", "var/lib"), ("api-keys.json", "var/lib")):
+            shutil.copy(f"{cls.service.dir}/{name}", f"{root.path}/{place}/token-health/{name}")
+        root.run("chown token-health: /var/lib/token-health/*; chmod 600 /etc/token-health/master-key; "
+                 f"sed -i 's|^#sandbox_url.*|sandbox_url = {cls.sandbox.url}|; s|^#check_interval.*|check_interval = 10s|' /etc/token-health/token-health.conf; "
+                 "mkdir /etc/systemd/system/token-health-fcgi.service.d; "
+                 "printf '[Service]\nWatchdogSec=3s\n' >/etc/systemd/system/token-health-fcgi.service.d/quick.conf; "
+                 "systemctl enable token-health-fcgi.socket token-health-monitor.service")
+        cls.booted = Booted(root)
+        cls.addClassCleanup(cls.booted.stop)
+
+    def ask(self):
+        return Requests(lambda: self.booted.path("/run/token-health/fcgi.sock"), self.admin)
+
+    def main_pid(self, unit="token-health-fcgi"):
+        return int(self.booted.show(unit, "MainPID"))
+
+    def wait_for_another(self, pid, seconds):
+        wait_for(lambda: self.main_pid() not in (0, pid) and self.booted.show("token-health-fcgi", "ActiveState") == "active", seconds,
+                 "another responder")
+
+    def test_a_the_first_request_starts_the_responder(self):
+        self.assertEqual(self.booted.show("token-health-fcgi.socket", "ActiveState"), "active")
+        self.assertEqual(self.booted.show("token-health-fcgi", "ActiveState"), "inactive")
+        self.assertEqual(self.ask().ask(), 204)
+        wait_for(lambda: self.booted.show("token-health-fcgi", "ActiveState") == "active", 30, "all its workers are up")
+        self.assertEqual(self.booted.show("token-health-fcgi", "Type", "NRestarts"), ["notify", "0"])
+
+    def test_b_the_monitor_is_a_unit_of_its_own_and_says_how_it_goes(self):
+        wait_for(lambda: "20" in self.booted.show("token-health-monitor", "StatusText"), 30, "its status counts the accounts")
+        self.booted.run("systemctl", "stop", "token-health-monitor")
+        self.assertEqual(self.ask().ask(), 204)
+        self.booted.run("systemctl", "start", "token-health-monitor")
+        self.assertEqual(self.booted.show("token-health-monitor", "ActiveState", "NRestarts"), ["active", "0"])
+
+    def test_c_they_have_no_rights_but_to_their_own(self):
+        uid = self.booted.run("id", "-u", "token-health").stdout.strip()
+        for unit in ("token-health-fcgi", "token-health-monitor"):
+            pid = self.main_pid(unit)
+            status = self.booted.run("cat", f"/proc/{pid}/status").stdout
+            for line in (f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}", "NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000"):
+                self.assertIn(line, status, unit)
+            self.assertIn("Max core file size        0  ", self.booted.run("cat", f"/proc/{pid}/limits").stdout)
+            self.assertEqual(self.booted.run("setpriv", "--reuid", "token-health", "--regid", "token-health", "--init-groups", "cat",
+                                             "/etc/token-health/master-key", check=False).returncode, 1, "the key is root's alone")
+
+    def test_d_reloads_and_restarts_lose_no_request(self):
+        pid = self.main_pid()
+        with self.ask() as requests:
+            for _ in range(5):
+                self.booted.run("systemctl", "reload", "token-health-fcgi")
+            self.assertEqual(self.main_pid(), pid)
+            for _ in range(5):
+                self.booted.run("systemctl", "restart", "token-health-fcgi")
+                time.sleep(0.5)
+        print(f"FIGURE: 5 reloads and 5 restarts by systemctl: {requests.good} requests answered, {len(requests.failures)} failed")
+        self.assertEqual(requests.failures, [])
+        self.assertGreater(requests.good, 500)
+
+    def test_e_one_that_is_killed_comes_back(self):
+        pid = self.main_pid()
+        self.booted.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", "token-health-fcgi")
+        self.wait_for_another(pid, 30)
+        self.assertEqual(self.ask().ask(), 204)
+
+    def test_f_one_that_stands_still_is_replaced(self):
+        pid = self.main_pid()
+        self.booted.run("systemctl", "kill", "--signal=STOP", "token-health-fcgi")
+        began = time.monotonic()
+        self.wait_for_another(pid, 60)
+        print(f"FIGURE: a responder that stood still was replaced by the watchdog after {time.monotonic() - began:.1f} s (WatchdogSec 3 s)")
+        self.assertEqual(self.ask().ask(), 204)
+        self.assertEqual(self.booted.show("token-health-monitor", "NRestarts"), "0")
+
+    def test_g_they_stop_when_told_and_the_journal_has_no_token(self):
+        self.booted.run("systemctl", "stop", "token-health-fcgi.socket", "token-health-fcgi", "token-health-monitor")
+        for unit in ("token-health-fcgi", "token-health-monitor"):
+            self.assertEqual(self.booted.show(unit, "ActiveState", "Result"), ["inactive", "success"], unit)
+        journal = self.booted.run("journalctl", "--no-pager", "-u", "token-health-*").stdout
+        self.assertIn("sweep done", journal)
+        self.assertEqual([n for n in range(1, 21) if token(n) in journal], [])
 
 
 class Units(unittest.TestCase):
