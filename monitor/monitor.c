@@ -68,7 +68,7 @@ static void log_sweep(const struct totals *t, const char *event, int level, cons
                                          LOG_I("broken", t->broken), LOG_I("inconclusive", t->inconclusive),
                                          LOG_I("store_errors", t->store_errors),
                                          LOG_I("ms", t->finished_at_ms - t->started_at_ms), LOG_S("why", why)},
-              7);
+              why ? 7 : 6);
 }
 
 static void tell_asked(struct monitor *m)
@@ -100,7 +100,7 @@ static void tell(struct monitor *m)
 
     if (sweeps > m->sweeps) {
         rota_sum(m->rota, &sums);
-        log_sweep(&sums.last, "sweep done", LOG_INFO, "");
+        log_sweep(&sums.last, "sweep done", LOG_INFO, NULL);
         notify_send("STATUS=last sweep: %lld accounts, %lld broken, %lld inconclusive", (long long)sums.last.accounts,
                     (long long)sums.last.broken, (long long)sums.last.inconclusive);
         counter_add(service_cache(m->service), COUNT_sweeps, sweeps - m->sweeps);
@@ -170,7 +170,7 @@ static enum err_code run_once(struct monitor *m, struct err *err)
     enum err_code rc = sweep_run(m->service, &stop_asked, &t, &complete, err);
 
     log_sweep(&t, complete ? "sweep done" : "sweep cut short", rc == ERR_OK ? LOG_INFO : LOG_ERROR,
-              rc == ERR_OK ? "" : err->text);
+              rc == ERR_OK ? NULL : err->text);
     if (m->cfg->dry_run) log_dry_run(&t);
     statistics_save_once(m->cfg, &t, complete, service_store(m->service));
     if (rc != ERR_OK) return rc;
