@@ -23,7 +23,9 @@ struct call {
     int header_count;
     int is_plain, is_refused; /* http; refused by policy, never given to curl */
     int too_large, not_allowed, head_ended;
+    int is_unwanted; /* when its turn came */
     int64_t started_mono_ms, timeout_ms;
+    int (*is_wanted)(void *arg);
     http_done_fn *done;
     void *arg;
 };
@@ -239,6 +241,7 @@ enum err_code http_start(struct http_client *client, const struct http_request *
         call_free(call);
         return err_set(err, ERR_NOMEM, NULL, "no memory for a provider call");
     }
+    call->is_wanted = req->is_wanted;
     call->done = done;
     call->arg = arg;
     call->is_plain = !strncasecmp(buf_text(&req->url), "http:", 5);
@@ -292,6 +295,7 @@ static int is_cut(const struct call *call, int64_t elapsed_ms)
 {
     enum { CLOCK_SLACK_MS = 5 };
 
+    if (call->is_unwanted) return 1;
     return call->timeout_ms < call->client->options.total_timeout_ms && elapsed_ms + CLOCK_SLACK_MS >= call->timeout_ms;
 }
 
@@ -343,8 +347,10 @@ static int start_waiting(struct http_client *client)
     while (client->waiting && client->active_count < client->options.max_connections) {
         struct call *call = client->waiting;
         int64_t left_ms = call->timeout_ms - (clock_mono_ms() - call->started_mono_ms);
-        CURLcode failure = left_ms <= 0 ? CURLE_OPERATION_TIMEDOUT : CURLE_OK;
+        CURLcode failure = CURLE_OK;
 
+        call->is_unwanted = call->is_wanted && !call->is_wanted(call->arg);
+        if (left_ms <= 0 || call->is_unwanted) failure = CURLE_OPERATION_TIMEDOUT;
         client->waiting = call->next;
         if (!client->waiting) client->waiting_end = &client->waiting;
         set_times(call, left_ms);

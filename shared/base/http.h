@@ -33,6 +33,8 @@ struct http_request {
     struct buf body;          /* form body; its Content-Type is among the headers */
     struct buf user_password; /* Basic authentication: "user:password"; empty: none. No colon in the user */
     int64_t timeout_ms;       /* of this call in all, if shorter than the client's; 0: the client's */
+    /* Asked, with done's arg, when the call's turn comes; 0: it is not made, which is_cut says. NULL: it is wanted. */
+    int (*is_wanted)(void *arg);
 };
 void http_request_fini(struct http_request *req);
 
@@ -49,8 +51,8 @@ struct http_answer {
     const char *body; /* NUL-terminated, never NULL */
     size_t body_len;
     int64_t elapsed_ms;
-    int is_sent;     /* the request, or a part of it, may have left this host; 0: certainly not */
-    int is_cut;      /* timed out by the request's own timeout_ms: with the client's it might have been answered */
+    int is_sent; /* the request, or a part of it, may have left this host; 0: certainly not */
+    int is_cut;  /* HTTP_TIMED_OUT by the request's own timeout_ms, or not wanted any more: says nothing of the host */
     int64_t date_ms; /* the host's own time, from its Date header; 0: none */
 };
 /** http_answer_header(answer, name): value of the first such header, case-insensitive; NULL if none. */

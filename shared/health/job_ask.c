@@ -53,12 +53,21 @@ enum err_code job_send(struct job *job, const struct http_request *req, http_don
     return ERR_OK;
 }
 
+/* An account that was left to another host while its call waited for its turn. */
+static int is_wanted(void *arg)
+{
+    const struct job *job = arg;
+
+    return fence_holds(job->options.fence);
+}
+
 enum err_code job_call(struct job *job, enum request_kind kind, http_done_fn *done, struct err *err)
 {
     struct http_request req = {0};
     enum err_code rc = job_request(job, kind, NULL, &req, err);
 
     req.timeout_ms = job_left_ms(job) > 0 ? job_left_ms(job) : 1;
+    req.is_wanted = is_wanted;
     if (rc == ERR_OK) rc = job_send(job, &req, done, err);
     http_request_fini(&req);
     return rc;

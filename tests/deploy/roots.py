@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import unittest
 
 from harness import ROOT, children, die_with_parent, stop_process, wait_for
 
@@ -73,7 +74,10 @@ class Booted:
     def is_up(self):
         if self.process.poll() is not None:
             with open(self.log_path, errors="replace") as f:
-                raise AssertionError("the container ended: " + f.read()[-3000:])
+                said = f.read()[-3000:]
+            if "Operation not permitted" in said:
+                raise unittest.SkipTest(f"no container can be booted here, the units run under no systemd: {said.strip()}")
+            raise AssertionError("the container ended: " + said)
         return bool(children(self.process.pid)) and self.run("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded")
 
     def leader(self):

@@ -38,6 +38,9 @@ def built(release):
         if os.environ.get("CI"):
             raise AssertionError("the package's tests need root")
         raise unittest.SkipTest("not root: the package is not built and installed in a fresh Debian")
+    namespaces = run("unshare", "--mount", "--pid", "--fork", "true", check=False)
+    if namespaces.returncode:
+        raise unittest.SkipTest(f"no namespaces here: the package is not built and installed in a fresh Debian: {namespaces.stdout.strip()}")
     directory = tempfile.mkdtemp(prefix="token-health-package-")
     unittest.addModuleCleanup(shutil.rmtree, directory, ignore_errors=True)
     base = Root(f"{directory}/base")

@@ -156,6 +156,52 @@ static void a_request_may_have_less_time_than_the_client_gives_and_that_is_told_
     }
 }
 
+/* The first call's end makes the second one unwanted. */
+struct wish {
+    struct cut first, second;
+};
+
+static void note_first(void *arg, const struct http_answer *answer)
+{
+    note_cut(&((struct wish *)arg)->first, answer);
+}
+
+static void note_second(void *arg, const struct http_answer *answer)
+{
+    note_cut(&((struct wish *)arg)->second, answer);
+}
+
+static int is_wanted(void *arg)
+{
+    return ((struct wish *)arg)->first.is_cut < 0;
+}
+
+static void what_is_no_longer_wanted_when_its_turn_comes_is_not_sent(void **state)
+{
+    struct server server = {
+        .behaviour = ANSWER, .text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", .work_ms = 100};
+    struct http_client *client = fixture_client(&(struct http_options){.max_connections = 1});
+    struct wish wish = {{.is_cut = -1}, {.is_cut = -1}};
+    struct http_request req;
+    char url[64];
+
+    (void)state;
+    fixture_serve(&server);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/", server.port);
+    fixture_request(&req, "GET", url);
+    req.is_wanted = is_wanted;
+    assert_int_equal(http_start(client, &req, note_first, &wish, NULL), ERR_OK);
+    assert_int_equal(http_start(client, &req, note_second, &wish, NULL), ERR_OK);
+    http_request_fini(&req);
+    fixture_finish(client);
+    assert_int_equal(wish.first.outcome, HTTP_ANSWERED);
+    assert_int_equal(wish.second.outcome, HTTP_TIMED_OUT);
+    assert_int_equal(wish.second.is_cut, 1);
+    assert_int_equal(atomic_load(&server.state->requests), 1);
+    http_client_free(client);
+    fixture_stop(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +209,7 @@ int main(void)
         cmocka_unit_test(what_got_no_connection_was_certainly_not_sent),
         cmocka_unit_test(the_hosts_own_time_is_read),
         cmocka_unit_test(a_request_may_have_less_time_than_the_client_gives_and_that_is_told_apart),
+        cmocka_unit_test(what_is_no_longer_wanted_when_its_turn_comes_is_not_sent),
     };
 
     signal(SIGPIPE, SIG_IGN);
