@@ -68,14 +68,15 @@ static int64_t take_seconds(const struct json *value, int64_t max)
     return match_number(value, &n) && n > 0 && n <= max ? n : 0;
 }
 
-/* RFC 6749 A.12: a token is printable ASCII. What cannot be sent in a header is not taken for a token. */
+/* RFC 6749 A.12: a token is printable ASCII. What cannot be sent in a header, or would not be taken for a token where it is read
+ * from an account again (health/intake.c), must not take a good one's place. */
 static int is_token(const struct json *value)
 {
     const char *text = json_string(value);
     size_t len = text ? json_string_len(value) : 0;
-    if (len == 0 || len > LIMIT_TOKEN_BYTES || is_blank(text)) return 0;
+    if (len == 0 || len > LIMIT_TOKEN_BYTES || strchr("{[\"", text[0])) return 0;
     for (size_t i = 0; i < len; i++) {
-        if (text[i] < 0x20 || text[i] > 0x7e) return 0;
+        if (text[i] <= 0x20 || text[i] > 0x7e) return 0;
     }
     return 1;
 }
