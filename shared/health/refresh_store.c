@@ -129,6 +129,26 @@ static int is_readable(const struct intake *in)
     return 1;
 }
 
+static int has_new_grant(const struct put *p, char grant[REFRESH_PRINT_BYTES])
+{
+    if (!p->record->uses_refresh_token || secret_is_empty(&p->tokens->refresh)) return 0;
+    refresh_print(&p->tokens->refresh, grant);
+    return strcmp(grant, p->record->used) != 0;
+}
+
+/* All goes into the store at once. A provider may give the old access token a new life: then the new refresh token tells, and where there
+ * is none the lease, which goes with that write. */
+static int is_stored(const struct put *p)
+{
+    const char *lease = json_string(json_get(p->account->health, "refresh.lease.id"));
+    char grant[REFRESH_PRINT_BYTES];
+
+    if (!holds(&p->access, p->new_access)) return 0;
+    if (strcmp(p->new_access, p->record->access) != 0) return 1;
+    if (has_new_grant(p, grant)) return holds(&p->refresh, grant);
+    return !lease || strcmp(lease, p->record->lease) != 0;
+}
+
 /* Whose tokens are stored? */
 static enum err_code compare(const struct put *p, int *is_ours, enum refresh_put *what, struct err *err)
 {
@@ -136,7 +156,7 @@ static enum err_code compare(const struct put *p, int *is_ours, enum refresh_put
 
     *is_ours = 0;
     *what = REFRESH_PUT_ALREADY;
-    if (holds(&p->access, p->new_access)) return ERR_OK;
+    if (is_stored(p)) return ERR_OK;
     *is_ours = holds(asked, p->record->used);
     *what = *is_ours ? REFRESH_PUT_STORED : REFRESH_PUT_THEIRS;
     if (*is_ours || is_readable(asked)) return ERR_OK;
@@ -213,25 +233,26 @@ static enum err_code put_access(const struct put *p, struct patch *patch, struct
 
 static enum err_code put_refresh(const struct put *p, struct patch *patch, struct err *err)
 {
-    const struct form *plain = &p->refresh.forms[FIELD_PLAIN];
+    const struct form *plain = &p->refresh.forms[FIELD_PLAIN], *sealed = &p->refresh.forms[FIELD_ENCRYPTED];
     struct envelope env = {0};
     enum err_code rc;
 
     if (!p->record->uses_refresh_token || secret_is_empty(&p->tokens->refresh)) return ERR_OK;
     rc = seal_into(p, &p->tokens->refresh, &refresh_place, &p->refresh, &env, patch, err);
-    /* An envelope that no key opens may be opened by one that turns up. */
-    if (p->refresh.forms[FIELD_ENCRYPTED].is_shut)
+    /* One that no key opens may be opened by one that turns up; another refresh token than the used one may be good. */
+    if (sealed->kind == FORM_ENVELOPE && !is_token(sealed, p->record->used))
         patch_set(patch, "tokenHealth.setAsideRefresh", json_copy(p->account->encrypted_refresh));
     if (rc == ERR_OK && (is_token(plain, p->record->used) || plain->is_copy)) patch_unset(patch, "refreshToken");
     envelope_fini(&env);
     return rc;
 }
 
-/* What is known of the token that the next refresh will be asked with. */
+/* What is known of the token that the next refresh will be asked with. An expiry that was not said is not asked for again soon. */
 static struct refresh_state fresh_state(const struct put *p)
 {
     struct refresh_state state = {.refreshed = moment_now()};
 
+    if (!p->tokens->expires_at_ms) state.learnt = state.refreshed;
     if (!p->record->uses_refresh_token)
         snprintf(state.of, sizeof state.of, "%s", p->new_access);
     else if (secret_is_empty(&p->tokens->refresh))

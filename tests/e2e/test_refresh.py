@@ -2,7 +2,7 @@
 stored afterwards, what becomes of the account when one fails, and how often the provider is asked."""
 import unittest
 
-from rotating import APPS, QUICK, Person, RefreshCase, digest, documents, in_s, tokens_of
+from rotating import APPS, FRESH_IN_S, QUICK, Person, RefreshCase, digest, documents, in_s, tokens_of
 
 class Due(RefreshCase):
     people = {name: Person(n, platform) for n, (name, platform) in enumerate(
@@ -12,9 +12,12 @@ class Due(RefreshCase):
     people["plain refresh"] = Person(13, "tiktok")
     people["same"] = Person(14, "twitter")
     people["off"] = Person(15, "twitter")
+    people["same extended"] = Person(16, "instagram")
 
     @classmethod
     def registrations(cls, person):
+        if person is cls.people["same extended"]:
+            return [person.registration(refresh_condition="same_token")]
         if person is cls.people["same"]:
             return [person.registration(), {"token": person.refresh, "refresh_condition": "same_token"}]
         return super().registrations(person)
@@ -42,6 +45,14 @@ class Due(RefreshCase):
                 kept = ("_id", "workspaceId", "platform", "username", "accountId")
                 stored = self.stored(person)
                 self.assertEqual({k: stored[k] for k in kept}, {k: before[person.number][k] for k in kept})
+        extended = self.people["same extended"]
+        stored = self.stored(extended)
+        (tokens,) = tokens_of(self.service, [stored])
+        self.assertEqual((tokens["access"], tokens["fastAccess"]), (digest(extended.access), digest(extended.access)))
+        self.assertEqual(self.sandbox.refreshes(extended.access), 1)
+        self.assertAlmostEqual(in_s(stored["expiresAt"]), FRESH_IN_S["instagram"], delta=900)
+        self.assertEqual(stored["tokenHealth"]["state"], "healthy")
+        self.assertNotIn("lease", stored["tokenHealth"]["refresh"])
         for name in ("not yet", "off"):
             self.assertEqual(self.refreshes(self.people[name]), 0, name)
             (tokens,) = tokens_of(self.service, [self.stored(self.people[name])])

@@ -9,6 +9,7 @@
 #define R_ONE "\"encryptedRefreshToken\":{\"$seal\":\"refresh-one\"}"
 #define HEALTHY                                                                                                        \
     "\"tokenHealth\":{\"state\":\"healthy\",\"reason\":\"ok\",\"checkedAt\":{\"$date\":\"2026-01-01T00:00:00Z\"}}"
+#define LEASED    "\"tokenHealth\":{\"refresh\":{\"lease\":{\"id\":\"lease-1\"}}}"
 #define NEW_TOKEN "act.new-access"
 #define NEW_GRANT "rft.new-refresh"
 static struct store_fixture fx;
@@ -155,7 +156,7 @@ static void an_expiry_is_learnt_of_the_token_that_was_asked_about(void **state)
 
 /* ---- new tokens */
 
-enum { EXTEND = 1, NO_GRANT = 2, NO_EXPIRY = 4 };
+enum { EXTEND = 1, NO_GRANT = 2, NO_EXPIRY = 4, SAME = 8 /* access token as before */ };
 static const struct row {
     const char *name;
     const char *before; /* as the refresh began */
@@ -176,6 +177,9 @@ static const struct row {
     {"extended from the plain field", "{\"accessToken\":\"" TOKEN_ONE "\"}", NULL, EXTEND, ERR_OK, REFRESH_PUT_STORED,
      NEW_TOKEN, NULL, "accessToken"},
     {"tokens in the plain fields", "{\"accessToken\":\"" TOKEN_ONE "\",\"refreshToken\":\"refresh-one\"}", NULL, 0,
+     ERR_OK, REFRESH_PUT_STORED, NEW_TOKEN, NEW_GRANT, "refreshToken"},
+    {"another refresh token in the encrypted field is kept aside",
+     "{" E_ONE ",\"encryptedRefreshToken\":{\"$seal\":\"refresh-two\"},\"refreshToken\":\"refresh-one\"}", NULL, 0,
      ERR_OK, REFRESH_PUT_STORED, NEW_TOKEN, NEW_GRANT, "refreshToken"},
     {"envelopes as text",
      "{\"encryptedAccessToken\":{\"$sealText\":\"" TOKEN_ONE "\"},\"encryptedRefreshToken\":{\"$sealText\":"
@@ -199,6 +203,21 @@ static const struct row {
     {"they are there already", "{" E_ONE "," R_ONE "}",
      "{\"encryptedAccessToken\":{\"$seal\":\"" NEW_TOKEN "\"},\"encryptedRefreshToken\":{\"$seal\":\"" NEW_GRANT "\"}}",
      0, ERR_OK, REFRESH_PUT_ALREADY, NULL, NULL, NULL},
+    {"extended, and the same token given", "{" E_ONE "," LEASED "}", NULL, EXTEND | SAME, ERR_OK, REFRESH_PUT_STORED,
+     TOKEN_ONE, NULL, "tokenHealth.refresh.lease"},
+    {"extended, the same token given, and that is there already", "{" E_ONE "}", NULL, EXTEND | SAME, ERR_OK,
+     REFRESH_PUT_ALREADY, NULL, NULL, NULL},
+    {"the same access token and no other refresh token", "{" E_ONE "," R_ONE "," LEASED "}", NULL, NO_GRANT | SAME,
+     ERR_OK, REFRESH_PUT_STORED, TOKEN_ONE, NULL, "tokenHealth.refresh.lease"},
+    {"the same access token with a new refresh token", "{" E_ONE "," R_ONE "}", NULL, SAME, ERR_OK, REFRESH_PUT_STORED,
+     TOKEN_ONE, NEW_GRANT, NULL},
+    {"the same access token with a new refresh token, there already",
+     "{" E_ONE ",\"encryptedRefreshToken\":{\"$seal\":\"" NEW_GRANT "\"}}", NULL, SAME, ERR_OK, REFRESH_PUT_ALREADY,
+     NULL, NULL, NULL},
+    {"the same access token with a new refresh token, and the user connected anew",
+     "{" E_ONE ",\"encryptedRefreshToken\":{\"$seal\":\"refresh-two\"}}", NULL, SAME, ERR_OK, REFRESH_PUT_THEIRS, NULL,
+     NULL, NULL},
+
     {"nobody can tell what is there", "{" E_ONE "," R_ONE "}",
      "{" E_ONE ",\"encryptedRefreshToken\":{\"$other\":\"refresh-one\"}}", 0, ERR_UNDECRYPTABLE, REFRESH_PUT_THEIRS,
      NULL, NULL, NULL},
@@ -223,7 +242,7 @@ static struct refresh_record record_of(const struct row *r)
 
 static struct refresh_tokens tokens_of(const struct row *r)
 {
-    struct refresh_tokens t = {.access = fixture_secret(NEW_TOKEN)};
+    struct refresh_tokens t = {.access = fixture_secret(r->how & SAME ? TOKEN_ONE : NEW_TOKEN)};
 
     if (!(r->how & (EXTEND | NO_GRANT))) t.refresh = fixture_secret(NEW_GRANT);
     if (!(r->how & NO_EXPIRY)) t.expires_at_ms = INT64_C(1900000000000);
@@ -262,9 +281,14 @@ static void expect_document(const struct row *r, const struct json *now, const s
     if (is_stored && (json_get(now, "tokenHealth.fast.refresh") != NULL) != (r->refresh != NULL))
         fail_msg("%s: fast envelope of the refresh token", r->name);
     if (is_stored && !(r->how & NO_EXPIRY) && !json_member(now, "expiresAt")) fail_msg("%s: no expiresAt", r->name);
+    if (is_stored && (json_get(now, "tokenHealth.refresh.learntAt") != NULL) != !!(r->how & NO_EXPIRY))
+        fail_msg("%s: when the expiry was asked for", r->name);
     if (is_stored && (strstr(r->name, "set aside") || strstr(r->name, "changed the access")) &&
         !json_equal(json_get(now, "tokenHealth.setAside.0"), json_member(before, "encryptedAccessToken")))
         fail_msg("%s: it is not kept aside", r->name);
+    if (is_stored && strstr(r->name, "another refresh token") &&
+        !json_equal(json_get(now, "tokenHealth.setAsideRefresh"), json_member(before, "encryptedRefreshToken")))
+        fail_msg("%s: it is not", r->name);
     if (is_stored) expect_no_token(now, r->name);
 }
 
