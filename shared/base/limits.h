@@ -37,7 +37,7 @@ enum {
     LIMIT_CLOCK_SKEW_MS = 600000,  /* how far the clocks of two hosts may be apart */
     LIMIT_SPOOL_SLOTS = 1024,      /* refreshes whose answers may wait for the store on one host */
     LIMIT_BUDGET_WAIT_MS = 300000, /* how long an account of a sweep waits for the provider's budget */
-    LIMIT_RETRY_AFTER_MS = 604800000, /* a provider may put off one account for so long */
+    LIMIT_RETRY_AFTER_MS = 86400000, /* a provider may put off one account for so long: refreshes wait, too */
     LIMIT_WORKERS = 256,
     LIMIT_OPENER_THREADS = 64,   /* that derive keys in one process */
     LIMIT_SLICE_ACCOUNTS = 5000, /* that one monitor takes at a time */

@@ -5,7 +5,7 @@
 #include <strings.h>
 #include <time.h>
 
-enum { WAIT_MAX_S = 7 * 86400, PERCENT_MAX = 10000 };
+enum { WAIT_MAX_S = LIMIT_RETRY_AFTER_MS / 1000, PERCENT_MAX = 10000 };
 
 static enum err_code read_name(const struct reader *rd, const struct at *at, void *out)
 {
