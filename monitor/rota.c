@@ -1,6 +1,7 @@
 #include "rota.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "health/watch.h"
 #include "hold.h"
 #include "self.h"
@@ -372,6 +373,7 @@ static void run_down(struct rota *r, int hurry)
 
     while (validator_active(v)) {
         if (hurry) validator_hurry(v);
+        notify_alive(); /* who waits for a provider's budget may do so for minutes */
         validator_run(v, LOOK_SOON_MS);
         tend(r);
     }
