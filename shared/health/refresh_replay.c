@@ -20,7 +20,7 @@ static enum spool_fate settled(struct replay *r, const struct refresh_record *re
 {
     if (rc == ERR_OK || rc == ERR_NOT_FOUND) return SPOOL_DONE;
     r->done->left++;
-    if (rc == ERR_UNAVAILABLE) return SPOOL_STOP;
+    if (rc == ERR_UNAVAILABLE || rc == ERR_NOSPACE) return SPOOL_STOP; /* the store's trouble, not this record's */
     log_error(prefix, "a refresh stays in the spool", LOG_S("account", record->id.text), LOG_S("why", err->text));
     return SPOOL_KEEP;
 }
