@@ -198,9 +198,10 @@ static void read_error(struct reading *r, struct finding *f)
 
 static int may_have_worked(const struct reading *r)
 {
+    const struct json *token = match_find(r->root, r->spec->success.fields[FIELD_ACCESS_TOKEN]);
     int status = r->answer->status;
 
-    return status >= 500 || (status >= 200 && status < 300 && !(r->root && has_error(r)));
+    return status >= 500 || (status >= 200 && status < 300 && (!r->root || !has_error(r) || is_token(token)));
 }
 
 /* Whose limit it is the rule says, else the header that tells the time. Where the app is limited and no time is told: a while. A time

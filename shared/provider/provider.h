@@ -102,7 +102,7 @@ struct finding {
     int app_usage_percent; /* the highest of those that speak of the whole app; -1 unknown */
     struct secret access_token, refresh_token; /* new ones, refresh/exchange only */
     int may_have_worked; /* no success, but what was asked may have been done: no whole answer to a request that was sent, a
-                            server's error, a 2xx that says neither yes nor no */
+                            server's error, a 2xx that says neither yes nor no, or both */
 };
 void finding_fini(struct finding *f);
 /** login_classify(l, kind, answer, f): always gives a finding. Order: not answered → timeout/transient; the

@@ -45,6 +45,8 @@ static void an_answer_says_by_its_status_and_shape_whether_it_may_have_worked(vo
         {204, "", 1},
         {200, "{\"error\":\"invalid_grant\"}", 0},
         {200, "{\"error\":\"something_new\"}", 0},
+        {200, "{\"error\":\"something_new\",\"access_token\":\"\",\"refresh_token\":\"\"}", 0},
+        {200, "{\"error\":\"\",\"access_token\":\"act.new\",\"refresh_token\":\"rft.new\"}", 1},
         {302, "", 0},
         {400, "{\"error\":\"invalid_grant\"}", 0},
         {400, "{\"error\":\"something_new\"}", 0},
