@@ -72,6 +72,18 @@ static enum err_code read_old_keys(struct config_loading *l)
     return rc;
 }
 
+/* Else each request that takes its time would be taken for a stuck one. */
+static enum err_code check_times(struct config_loading *l)
+{
+    const struct config *cfg = l->cfg;
+    const char *place = l->place[CONFIG_KEY_stuck_timeout_ms];
+
+    if (!cfg->stuck_timeout_ms || cfg->stuck_timeout_ms > cfg->request_timeout_ms) return ERR_OK;
+    if (!*place) place = l->place[CONFIG_KEY_request_timeout_ms];
+    return err_set(l->err, ERR_CONFIG, place,
+                   "[responder] stuck_timeout: longer than request_timeout is expected, or 0");
+}
+
 static enum err_code load(struct config_loading *l, const char *path)
 {
     enum err_code rc = ERR_OK;
@@ -84,6 +96,7 @@ static enum err_code load(struct config_loading *l, const char *path)
         if (config_keys[i].type == TYPE_FILE) rc = read_value_file(l, i);
     for (int i = 0; rc == ERR_OK && i < l->cfg->app_count; i++)
         rc = read_app_secret(l, i);
+    if (rc == ERR_OK) rc = check_times(l);
     return rc == ERR_OK ? read_old_keys(l) : rc;
 }
 

@@ -39,6 +39,8 @@ static void mistakes_are_told_with_file_and_line(void **state)
                  {"[app.abcdefghijklmnopqrstuvwxyz123456]\nid = 1\n", "conf:2", "a platform's name"},
                  {"[app]\nid = 1\n", "conf:2", "no such section"},
                  {"[app.x]\nkey = 1\n", "conf:2", "[app.x] key: there is no such key"},
+                 {"[responder]\nrequest_timeout = 3m\n", "conf:2", "stuck_timeout: longer than request_timeout"},
+                 {"[responder]\nrequest_timeout = 1m\nstuck_timeout = 60s\n", "conf:3", "longer than request_timeout"},
                  {"[encryption]\nkey = abc\nsEcReT4Zg==\n", "conf:3", "[encryption] this line: there is no such key"},
                  {"[app.x]\nid = 1\nid = 1\n", "conf:3", "[app.x] id stands twice"},
                  {"[app.x]\nsecret = a\n[app.y]\n[app.x]\nsecret = a\n", "conf:5", "[app.x] secret stands twice"}};
