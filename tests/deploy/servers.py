@@ -23,6 +23,17 @@ def program(name):
     return path
 
 
+def give_away(directory, service):
+    """Apache does not work as root, and mod_fcgid's responder is Apache's child: what root made below directory becomes www-data's."""
+    if os.geteuid() != 0:
+        return
+    os.chmod(directory, 0o755)
+    for folder, _, names in os.walk(service.dir):
+        for path in [folder] + [os.path.join(folder, name) for name in names]:
+            shutil.chown(path, "www-data", "www-data")
+    shutil.chown("/dev/shm" + service.shm, "www-data", "www-data")
+
+
 class Application:
     """Answers JSON of what it was asked; `health` is the X-Token-Health that the web server passed on."""
 
@@ -67,6 +78,7 @@ class Server:
     """One web server in front of `service` (harness.Service) and `application`. `kept`: connections to the responder are kept. `away`: it
     looks for the responder where none is."""
     name = "?"
+    process = None  # not started
 
     def __init__(self, service, application, key, kept=False, tcp=None, away=False):
         self.service, self.application, self.key, self.kept = service, application, key, kept

@@ -15,7 +15,7 @@ import urllib.parse
 from case import API, account, account_id, registration, sealed
 from harness import BUILD, Answer, Service, free_port, stop_process, wait_for
 from sandbox import Sandbox
-from servers import Apache, ApacheFcgid, Application, Caddy, Lighttpd, Nginx
+from servers import Apache, ApacheFcgid, Application, Caddy, Lighttpd, Nginx, give_away
 
 HEALTHY, BROKEN, UNKNOWN = (account_id(n) for n in (1, 2, 77))
 stage = None
@@ -35,7 +35,7 @@ class Stage:
         self.undo.append(self.service.stop)
         self.seed()
         self.service.start_responder()
-        self.give_away()
+        give_away(self.dir, self.service)
         self.tcp = f"127.0.0.1:{free_port()}"
         self.tcp_responder = self.service.spawn("responder-tcp", [self.service.program("token-health-fcgi"), "--config", self.service.conf,
                                                                   "--listen", self.tcp])
@@ -58,16 +58,6 @@ class Stage:
         host, port = self.tcp.split(":")
         with socket.socket() as s:
             return s.connect_ex((host, int(port))) == 0
-
-    def give_away(self):
-        """Apache does not work as root, and mod_fcgid's responder is Apache's child: what root made here becomes www-data's."""
-        if os.geteuid() != 0:
-            return
-        os.chmod(self.dir, 0o755)
-        for directory, _, names in os.walk(self.service.dir):
-            for path in [directory] + [os.path.join(directory, name) for name in names]:
-                shutil.chown(path, "www-data", "www-data")
-        shutil.chown("/dev/shm" + self.service.shm, "www-data", "www-data")
 
     def set_mode(self, mode):
         """[authorizer] mode, by SIGHUP."""
