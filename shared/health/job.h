@@ -123,9 +123,10 @@ enum err_code job_send(struct job *job, const struct http_request *req, http_don
 enum job_may { JOB_MAY, JOB_WAITS, JOB_MAY_NOT };
 enum job_may job_budget(struct job *job, enum budget_kind kind, job_step_fn *again, enum budget_why *why);
 /** job_take_time(job, answer): the provider's time. job_heard(job, answer, finding): that, and for the budget what the answer says of the
- *  whole app; tells the operator when calls stop and when they go again. */
+ *  whole app; tells the operator when calls stop and when they go again. job_heard_refresh: of the answer to a refresh. */
 void job_take_time(struct job *job, const struct http_answer *answer);
 void job_heard(struct job *job, const struct http_answer *answer, const struct finding *finding);
+void job_heard_refresh(struct job *job, const struct http_answer *answer, const struct finding *finding);
 /** job_release(job): others may ask about the account. */
 void job_release(struct job *job);
 /** job_reload(job): reads the account again and forgets what was made of the old reading; 0 if it cannot be read. */

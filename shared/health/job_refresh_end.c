@@ -193,7 +193,7 @@ static void answered(void *arg, const struct http_answer *answer)
     } else {
         fail(job, end, f.reason, f.rule, f.message);
     }
-    job_heard(job, answer, &f);
+    job_heard_refresh(job, answer, &f);
     finding_fini(&f);
 }
 

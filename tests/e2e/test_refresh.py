@@ -194,6 +194,28 @@ class LastChance(RefreshCase):
         self.assertIs(self.stored(self.people["lost_answer"])["needsReconnection"], True)
 
 
+class TokensAreNotGiven(RefreshCase):
+    """Only the place where tokens are given is out of order: one account in ten is due."""
+    settings = dict(APPS, **dict(QUICK, monitor={"max_retries": "0", "batch_size": "4"}))
+    people = {n: Person(n, "twitter", expires_in_s=None if n % 10 == 0 else 7000) for n in range(1, 401)}
+
+    def test_all_accounts_are_checked_on_and_few_refresh_tokens_are_risked(self):
+        due = [p for n, p in self.people.items() if n % 10 == 0]
+        self.sandbox.fail("500", kind="refresh")
+        self.service.sweep()
+        states = [d["tokenHealth"]["state"] for d in self.documents().values()]
+        self.assertEqual(sorted(set(states)), ["expiring", "healthy"], states)
+        self.assertEqual(states.count("expiring"), len(due))
+        risked = sum(self.refreshes(p) for p in due)
+        self.assertLessEqual(risked, 12, "five in a row, those that were under way, a probe now and then")
+        self.assertEqual(self.service.log("monitor").count("a provider does not answer"), 1)
+        self.sandbox.fail(None)
+        self.service.forget()
+        self.service.sweep()
+        self.assert_newest(*(p for p in due if self.health(p)["refresh"].get("standing") != "unsure"))
+        self.assertEqual(sum(self.health(p)["refresh"].get("standing") == "unsure" for p in due), risked)
+
+
 class UnknownExpiry(RefreshCase):
     people = {"x": Person(1, "twitter"), "instagram": Person(2, "instagram"), "facebook": Person(3, "facebook"),
               "too young": Person(4, "instagram")}
