@@ -25,7 +25,7 @@ void doctor_store(struct checkup *c)
     if (!doctor_result(c, "store", rc, &err, text, "see whether the database runs, and [store] uri, user and network"))
         return;
     rc = store_prepare(store, report_index, c, &err);
-    doctor_result(c, "indexes", rc, &err, "looked at", "the database user needs readWrite on the database");
+    doctor_result(c, "indexes", rc, &err, "all are there", "the database user needs readWrite on the database");
 }
 
 struct sample {

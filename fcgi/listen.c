@@ -20,16 +20,18 @@ static int is_listening(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening;
 }
 
-const char *listen_inherited(void)
+enum err_code listen_inherited(const char **where, struct err *err)
 {
-    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-    int ours = pid && count && strtol(pid, NULL, 10) == (long)getpid() && strtol(count, NULL, 10) >= 1;
+    const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+    long count = pid && fds && strtol(pid, NULL, 10) == (long)getpid() ? strtol(fds, NULL, 10) : 0;
 
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
-    if (is_listening(STDIN_FILENO)) return "fd:0";
-    return ours ? "fd:3" : NULL;
+    *where = is_listening(STDIN_FILENO) ? "fd:0" : count == 1 ? "fd:3" : NULL;
+    if (*where || count < 1) return ERR_OK;
+    return err_set(err, ERR_CONFIG, "LISTEN_FDS",
+                   "%ld sockets were given, and only one can be listened on: leave one ListenStream=", count);
 }
 
 /* Any address as an IPv6 one (RFC 4291, 2.5.5.2: IPv4 mapped), so that each has one form. */

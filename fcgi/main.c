@@ -32,12 +32,15 @@ static enum err_code check_providers(const struct config *cfg, struct err *err)
 
 static enum err_code run(struct config **cfg, const struct options *o, unsigned mode, int *status, struct err *err)
 {
-    const char *given = listen_inherited(), *where = o->listen ? o->listen : given ? given : (*cfg)->listen;
+    const char *given = NULL, *where = NULL;
     struct prefork_options options = {.config_path = o->config, .workers = o->workers, .listen_fd = -1};
     char socket_path[256] = ""; /* a socket's path has at most 107 bytes */
     int made = 0;
-    enum err_code rc = listen_open(where, mode, (int)(*cfg)->backlog, &options.listen_fd, &made, err);
+    enum err_code rc = listen_inherited(&given, err);
 
+    if (rc != ERR_OK) return rc;
+    where = o->listen ? o->listen : given ? given : (*cfg)->listen;
+    rc = listen_open(where, mode, (int)(*cfg)->backlog, &options.listen_fd, &made, err);
     if (rc != ERR_OK) return rc;
     if (made) snprintf(socket_path, sizeof socket_path, "%s", where + strlen("unix:"));
     *status = prefork_run(*cfg, &options, &worker_program);

@@ -249,7 +249,7 @@ static void reload(struct prefork *p)
         return;
     }
     if (!trial(p, fresh)) {
-        log_error("TOKEN HEALTH", "the new configuration is not used: no worker can be opened with it");
+        if (!p->stop) log_error("TOKEN HEALTH", "the new configuration is not used: no worker can be opened with it");
         config_free(fresh);
         return;
     }

@@ -83,17 +83,20 @@ static void log_request(const struct exchange *x, const struct route *route, int
              LOG_S("why", x->err.text[0] ? x->err.text : "-"));
 }
 
-/* An authorizer lets through what it cannot answer: nobody but the log would ever tell that the key or an id is missing. */
-static void warn_unchecked(struct worker *w, const struct exchange *x)
+/* Who asks for an authorization lets through what was not answered: nobody but the log would ever tell that the key or an id is missing. */
+static void warn_unchecked(struct worker *w, const struct exchange *x, const struct route *route)
 {
+    const enum err_code code = x->err.code;
     int64_t now_ms = clock_mono_ms();
 
-    if (!x->req->is_authorizer || (x->err.code != ERR_UNAUTHORIZED && x->err.code != ERR_BAD_INPUT)) return;
+    if (!x->req->is_authorizer && !(route && route->handler == h_check)) return;
+    if (code != ERR_UNAUTHORIZED && code != ERR_FORBIDDEN && code != ERR_BAD_INPUT) return;
     if (now_ms < w->remind_mono_ms) return;
     w->remind_mono_ms = now_ms + REMIND_MS;
     log_warn("TOKEN HEALTH",
-             "an authorizer's requests pass unchecked: see TOKEN_HEALTH_KEY, TOKEN_HEALTH_ACCOUNT and "
-             "TOKEN_HEALTH_WORKSPACE in the web server's configuration",
+             "checks are refused, so that a web server's requests pass unchecked: see the key, the account and the "
+             "workspace in its "
+             "configuration (an authorizer's TOKEN_HEALTH_KEY, TOKEN_HEALTH_ACCOUNT, TOKEN_HEALTH_WORKSPACE)",
              LOG_S("why", x->err.text));
 }
 
@@ -124,7 +127,7 @@ static void serve(struct worker *w, struct request *req)
     status = response_send(w->gateway, &x);
     counter_add(service_cache(w->service), COUNT_http_requests, 1);
     if (status >= 400) counter_add(service_cache(w->service), COUNT_http_errors, 1);
-    warn_unchecked(w, &x);
+    warn_unchecked(w, &x, route);
     took_us = (clock_mono_ns() - start_ns) / 1000;
     log_request(&x, found == ROUTE_NO_PATH ? NULL : route, status, took_us);
     log_request_id(NULL);

@@ -58,6 +58,20 @@ static struct json *asked_json(const struct board_sums *sums)
     return j;
 }
 
+/* What came of the sweep that was asked for last stays: sweeps that come after it are others. */
+static void put_asked(const struct board_sums *sums, struct json *j)
+{
+    const struct json *was = json_member(j, "askedSweep");
+    int64_t id = 0;
+    int complete = 0;
+
+    if (json_int(json_member(was, "id"), &id) && json_bool(json_member(was, "complete"), &complete) && complete &&
+        id == sums->asked_id)
+        return;
+    json_remove(j, "askedSweep");
+    if (sums->asked_id) json_set(j, "askedSweep", asked_json(sums));
+}
+
 static void put_rota(const struct statistics *s, const struct rota *rota, struct json *j)
 {
     struct json *monitors = rota_monitors(rota);
@@ -72,8 +86,7 @@ static void put_rota(const struct statistics *s, const struct rota *rota, struct
     json_set(j, "sweeps", json_new_int(rota_sweeps(rota)));
     json_set(j, "slices", json_new_int(sums.slices));
     json_set(j, "currentSweep", sums.under_way ? sweep_json(&sums.now, 0) : NULL);
-    json_remove(j, "askedSweep");
-    if (sums.asked_id) json_set(j, "askedSweep", asked_json(&sums));
+    put_asked(&sums, j);
     if (!is_newer(json_member(j, "lastSweep"), &sums.last)) json_set(j, "lastSweep", sweep_json(&sums.last, 1));
 }
 

@@ -139,7 +139,11 @@ static enum err_code text_of(int i, const struct json *value, char out[CONFIG_LI
     } else if (kind != CONFIG_LIVE_WORD && json_int(value, &n)) {
         snprintf(out, CONFIG_LIVE_BYTES, "%lld", (long long)n);
     } else if (kind == CONFIG_LIVE_NUMBER || !json_string(value)) {
-        return refuse_type(i, kind == CONFIG_LIVE_NUMBER ? "a whole number" : "a text", err);
+        return refuse_type(i,
+                           kind == CONFIG_LIVE_NUMBER ? "a whole number"
+                           : kind == CONFIG_LIVE_TIME ? "a text like \"30m\" or a whole number of seconds"
+                                                      : "a text",
+                           err);
     } else {
         snprintf(out, CONFIG_LIVE_BYTES, "%s", json_string(value));
     }
@@ -157,6 +161,18 @@ static struct json *entry_new(const struct config *cfg, int i, const char *by)
     return entry;
 }
 
+static enum err_code refuse_name(const char *key, struct err *err)
+{
+    char names[256] = "", name[CONFIG_LIVE_BYTES];
+
+    for (int i = 0; i < CONFIG_LIVE_COUNT; i++) {
+        size_t len = strlen(names);
+
+        snprintf(names + len, sizeof names - len, "%s%s", i ? ", " : "", config_live_name(i, name));
+    }
+    return err_set(err, ERR_BAD_INPUT, key, "there is no such setting that can be changed; these can: %s", names);
+}
+
 /* One change of ${stored}; ${scratch} is where it is tried. */
 static enum err_code change_one(const struct settings_wish *wish, size_t nth, struct config *scratch,
                                 struct json *stored, struct err *err)
@@ -167,13 +183,14 @@ static enum err_code change_one(const struct settings_wish *wish, size_t nth, st
     char name[CONFIG_LIVE_BYTES], text[CONFIG_LIVE_BYTES];
     enum err_code rc = ERR_OK;
 
-    if (i < 0) return err_set(err, ERR_BAD_INPUT, key, "there is no such setting that can be changed");
+    if (i < 0) return refuse_name(key, err);
     if (json_type(value) == JSON_NULL) {
         json_remove(stored, config_live_name(i, name));
         return ERR_OK;
     }
     if (!wish->as_text) rc = text_of(i, value, text, err);
     if (rc == ERR_OK) rc = config_live_set(scratch, i, wish->as_text ? json_string(value) : text, err);
+    if (rc == ERR_BAD_INPUT && err) snprintf(err->place, sizeof err->place, "%s", key); /* as whoever asks spells it */
     if (rc == ERR_OK) json_set(stored, config_live_name(i, name), entry_new(scratch, i, wish->by));
     return rc;
 }

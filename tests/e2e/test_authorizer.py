@@ -137,6 +137,11 @@ class ValidFor(ServiceCase):
                 with self.subTest(account=number, seconds=seconds, what=what):
                     self.assertEqual(self.ask(number, seconds), expected)
 
+    def test_a_web_server_without_a_right_key_is_told_of_in_the_log(self):
+        for key in ("thk_wrong", "thk_wrong too"):
+            self.assertEqual(self.service.request("GET", f"{API}/check?accountId={account_id(self.SOON)}", key=key).status, 401)
+        self.assertIn("pass unchecked", self.service.log("responder"))
+
     def test_of_a_workspace_the_token_that_ends_first_counts(self):
         for seconds, expected in ((60, (204, "yes")), (3600, (403, "no"))):
             for what in ("asked", "cached"):

@@ -165,6 +165,12 @@ class Listening(unittest.TestCase):
             finally:
                 stop_process(process)
 
+    def test_two_sockets_are_refused_as_one_would_never_be_answered(self):
+        command = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=2 exec "$@"', "sh", self.service.program("token-health-fcgi"), "--config", self.service.conf]
+        refused = subprocess.run(command, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        self.assertEqual(refused.returncode, 1, refused)
+        self.assertIn("2 sockets were given", refused.stderr)
+
     def test_a_socket_that_was_given_to_another_process_is_not_taken(self):
         self.environment.update(LISTEN_PID="1", LISTEN_FDS="1")
         self.service.environment = lambda: self.environment

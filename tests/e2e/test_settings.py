@@ -85,16 +85,17 @@ class Checked(SettingsCase):
     def test_a_bad_value_is_refused_with_its_place_and_range_and_nothing_is_applied(self):
         before = self.in_force()
         for body, place, words in (
-                ({"batchSize": 0}, "batch_size", "1 to 1024"), ({"batchSize": 1025}, "batch_size", "1 to 1024"),
+                ({"batchSize": 0}, "batchSize", "1 to 1024"), ({"batchSize": 1025}, "batchSize", "1 to 1024"),
                 ({"batchSize": "32"}, "batchSize", "1 to 1024"), ({"batchSize": 1.5}, "batchSize", "a whole number"),
                 ({"batchSize": True}, "batchSize", "a whole number"), ({"batchSize": {"$ne": None}}, "batchSize", "a whole number"),
                 ({"batchSize": [1]}, "batchSize", "a whole number"),
-                ({"checkInterval": "8d"}, "check_interval", "1s to 7d"), ({"checkInterval": "soon"}, "check_interval", "1s to 7d"),
-                ({"checkInterval": 0}, "check_interval", "1s to 7d"), ({"checkInterval": False}, "checkInterval", "1s to 7d"),
+                ({"checkInterval": "8d"}, "checkInterval", "1s to 7d"), ({"checkInterval": "soon"}, "checkInterval", "1s to 7d"),
+                ({"checkInterval": 0}, "checkInterval", "1s to 7d"), ({"checkInterval": False}, "checkInterval", "1s to 7d"),
                 ({"enableAutoFix": 1}, "enableAutoFix", "a boolean"), ({"enableAutoFix": "true"}, "enableAutoFix", "a boolean"),
-                ({"logLevel": "loud"}, "log_level", "error|warn|info|debug"), ({"logLevel": 3}, "logLevel", "error|warn|info|debug"),
+                ({"logLevel": "loud"}, "logLevel", "error|warn|info|debug"), ({"logLevel": 3}, "logLevel", "error|warn|info|debug"),
                 ({"uri": "sqlite:/x"}, "uri", "no such setting"), ({"dryRun": True}, "dryRun", "no such setting"), ({"": 1}, "", "no such setting"),
-                ({"batchSize": 16, "maxRetries": 11}, "max_retries", "0 to 10"), ({"maxRetries": 1, "nonsense": 1}, "nonsense", "no such setting"),
+                ({"batchSize": 16, "maxRetries": 11}, "maxRetries", "0 to 10"), ({"checkInterval": 1200.5}, "checkInterval", "a whole number of seconds"),
+                ({"checkInterval": "2w"}, "checkInterval", "1s to 7d"), ({"maxRetries": 1, "nonsense": 1}, "nonsense", "no such setting"),
                 ({}, "", "must name a setting")):
             with self.subTest(body=body):
                 answer = self.patch(body)
@@ -251,6 +252,10 @@ class Sweeps(SettingsCase):
         self.assertEqual((self.sweep()["id"], self.sweep()["state"]), (number, "waiting"))
         self.start_monitors(1)
         wait_for(lambda: self.sweep()["state"] == "done", 30, "the sweep is done")
+        told, last = self.sweep(), self.get(PATH).json()["monitor"]["lastSweep"]["startedAt"]
+        self.changed(checkInterval="1s")
+        wait_for(lambda: self.get(PATH).json()["monitor"]["lastSweep"]["startedAt"] > last, 30, "another sweep that nobody asked for")
+        self.assertEqual(self.sweep(), told, "what came of the one that was asked for stays")
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ class Responder(Notified):
             self.assertGreater(time.monotonic() - start, 1.5)
             self.assertLess(time.monotonic() - start, 15)
         self.is_quick()
-        wait_for(lambda: len(self.kids()) == 2, 40, "two workers")
+        wait_for(lambda: len(self.kids()) == 2 and before != set(self.kids()), 40, "the dead one was noticed, and two workers are there")
         self.assertEqual(len(before - set(self.kids())), 1)
         victim = (before - set(self.kids())).pop()
         self.assertRegex(self.service.log("responder")[log:], rf"a worker is stuck: it is killed and replaced pid={victim} ")
