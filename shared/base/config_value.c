@@ -67,12 +67,14 @@ static int parse_bool(const char *text, int *v)
     return 0;
 }
 
-static int parse_choice(const char *text, const char *names, int *v)
+/* ${help} begins with the names; what they do may stand behind a colon. */
+static int parse_choice(const char *text, const char *help, int *v)
 {
+    const char *names = help, *end = help + strcspn(help, ":");
     size_t len = strlen(text);
 
-    for (int i = 0; *names; i++) {
-        size_t word = strcspn(names, "|");
+    for (int i = 0; names < end; i++) {
+        size_t word = strcspn(names, "|:");
 
         if (word == len && !memcmp(names, text, len)) {
             *v = i;
@@ -125,7 +127,8 @@ static enum err_code refuse(const struct config_key *key, const char *place, str
                        "[%s] %s: a time like 500ms, 90s, 30m, 2h from %lld ms to %lld ms is expected", key->section,
                        key->name, (long long)key->min, (long long)key->max);
     case TYPE_CHOICE:
-        return err_set(err, ERR_CONFIG, place, "[%s] %s: one of %s is expected", key->section, key->name, key->help);
+        return err_set(err, ERR_CONFIG, place, "[%s] %s: one of %.*s is expected", key->section, key->name,
+                       (int)strcspn(key->help, ":"), key->help);
     case TYPE_URI:
         return err_set(err, ERR_CONFIG, place,
                        "[%s] %s: the URI names no database: mongodb://HOST/DATABASE is expected", key->section,

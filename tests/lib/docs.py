@@ -55,11 +55,17 @@ class Key:
         if self.type == "DURATION":
             return f"{self.duration(self.low)} to {self.duration(self.high)}"
         if self.type == "CHOICE":
-            return ", ".join(self.help.split("|"))
+            return ", ".join(self.choices())
         return "true, false" if self.type == "BOOL" else ""
 
+    def choices(self):
+        return self.help.partition(": ")[0].split("|")
+
     def sentence(self):
-        return "One of " + ", ".join(self.help.split("|")) + "." if self.type == "CHOICE" else self.help
+        if self.type != "CHOICE":
+            return self.help
+        told = self.help.partition(": ")[2]
+        return "One of " + ", ".join(self.choices()) + (": " + told if told else ".")
 
 
 def config_keys():

@@ -88,6 +88,7 @@ static const char *other_value(const struct config_key *key)
         return !strcmp(key->def, "true") ? "off" : "on";
     case TYPE_CHOICE:
         snprintf(text, sizeof text, "%s", strrchr(key->help, '|') + 1);
+        text[strcspn(text, ":")] = '\0';
         return text;
     }
     return "";

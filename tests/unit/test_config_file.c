@@ -32,6 +32,8 @@ static void mistakes_are_told_with_file_and_line(void **state)
                  {"[log]\nlevel = info\t# comment\n", "conf:2", "a line of its own"},
                  {"[log]\nlevel: info #\n", "conf:2", "a line of its own"},
                  {"[log]\nlevel = \"info\"\n", "conf:2", "one of error|warn|info|debug"},
+                 {"[authorizer]\nmode = enforced\n", "conf:2", "one of off|observe|enforce is expected"},
+                 {"[authorizer]\nmode = \n", "conf:2", "one of off|observe|enforce is expected"},
                  {"\xef\xbb\xbf[log]\nlevel = info\n", "conf:1", "below a [section]"},
                  {"[app.]\nid = 1\n", "conf:2", "a platform's name"},
                  {"[app.Instagram]\nid = 1\n", "conf:2", "a platform's name"},
