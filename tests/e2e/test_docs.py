@@ -150,6 +150,18 @@ class Texts(unittest.TestCase):
         for status in (400, 401, 403, 404, 405, 409, 413, 415, 429, 503):
             self.assertIn(status, {s for s, _ in told}, "a documented status without a line in the README")
 
+    def test_reasons_in_the_readme_have_the_state_action_and_token_status_of_the_sources(self):
+        found = re.findall(r"\[REASON_(\w+)\] = \{STATE_(\w+), ACTION_(\w+), (?:NULL|\"(\w+)\")\}", read("shared/health/verdict.c"))
+        real = {reason: [state.lower(), action.lower(), status] for reason, state, action, status in found}
+        table = re.search(r"^\| reason \| state \|.*\n\|[-|]+\n((?:\|.*\n)+)", read("README.md"), re.M)
+        told = {cells[0]: cells[1:] for cells in ([c.strip(" `") for c in line.split("|")[1:6]] for line in table[1].splitlines())}
+        words = {name: word for name, word, _ in rows("shared/provider/reason.def", "REASON")}
+        self.assertEqual(set(words), set(real), "reason.def and verdict.c")
+        self.assertEqual(set(told), set(words.values()), "reasons of the README and of reason.def")
+        for name, word in words.items():
+            self.assertEqual(told[word][:3], real[name], f"{word}: state, action and tokenStatus in the README")
+            self.assertTrue(told[word][3], f"{word} has no meaning in the README")
+
     def test_every_route_has_an_example_in_the_readme(self):
         shown = "\n".join(text for text, kind, _ in examples() if kind)
         for method, path, _, _, _ in rows("fcgi/routes.def", "ROUTE"):
