@@ -19,8 +19,9 @@
 
 enum {
     EVENTS_MAX = LIMIT_KEPT_CONNECTIONS + 2, /* all that can be ready at once */
-    LAST_ONES = 16,    /* connections taken in at the end: under more than that the other workers are awake */
-    LAST_CALL_MS = 200 /* for a request that is on its way when the worker has to stop */
+    LAST_ONES = 16,      /* connections taken in at the end: under more than that the other workers are awake */
+    LAST_CALL_MS = 200,  /* for a request that is on its way when the worker has to stop, */
+    LAST_INPUT_MS = 5000 /* and for the rest of one that has begun */
 };
 
 struct kept {
@@ -36,7 +37,8 @@ struct lobby {
     int kept_count, slow_count;
     int new_was_last; /* the last connection given out was a new one */
     int stopping;
-    int hurried_fd; /* the connection given out last that may wait for a moment only; -1: none */
+    int looked_whole; /* at what was judged last: nothing of it is missing */
+    int hurried_fd;   /* the connection given out last that may wait for a moment only; -1: none */
     const char *web_servers;
     unsigned char peek[LIMIT_PEEK_BYTES];
 };
@@ -108,15 +110,21 @@ static enum fate judge(struct lobby *l, int fd, unsigned events)
 {
     unsigned char refusal[RECORDS_REFUSAL_BYTES];
     ssize_t len = recv(fd, l->peek, sizeof l->peek, MSG_PEEK | MSG_DONTWAIT);
+    enum records found;
 
     if (len < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? FATE_WAIT : FATE_CLOSE;
     if (len == 0) return FATE_CLOSE;
-    switch (records_look(l->peek, (size_t)len)) {
+    found = records_look(l->peek, (size_t)len);
+    l->looked_whole = found != RECORDS_HEAD;
+    switch (found) {
     case RECORDS_MANAGEMENT:
         hurry(l, fd);
         return FATE_TAKE;
     case RECORDS_WHOLE:
         return FATE_TAKE;
+    case RECORDS_HEAD:
+        if (len >= LIMIT_INPUT_AHEAD_BYTES) return FATE_TAKE;
+        /* fall through */
     case RECORDS_PARTIAL:
         return events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? FATE_CLOSE : FATE_WAIT;
     case RECORDS_TOO_LARGE:
@@ -210,7 +218,7 @@ static void look_at_slow(struct lobby *l, const struct epoll_event *events, int 
         if (what) fate = judge(l, kept->fd, what);
         if (fate == FATE_TAKE)
             set_slow(l, kept, 0);
-        else if (fate == FATE_CLOSE || now_ms - kept->slow_mono_ms > LIMIT_REQUEST_STALL_S * 1000)
+        else if (fate == FATE_CLOSE || now_ms - kept->slow_mono_ms > LIMIT_REQUEST_READ_S * 1000)
             drop(l, k);
     }
 }
@@ -251,9 +259,10 @@ void lobby_stop(struct lobby *l)
 static int last_call(struct lobby *l)
 {
     struct epoll_event events[EVENTS_MAX];
-    int64_t left_ms, end_ms = clock_mono_ms() + LAST_CALL_MS;
+    int64_t left_ms, start_ms = clock_mono_ms();
 
-    while (l->kept_count && (left_ms = end_ms - clock_mono_ms()) > 0) {
+    while (l->kept_count &&
+           (left_ms = start_ms + (l->slow_count ? LAST_INPUT_MS : LAST_CALL_MS) - clock_mono_ms()) > 0) {
         int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, (int)left_ms), fd;
 
         look_at_slow(l, events, count);
@@ -271,7 +280,7 @@ void lobby_on_idle(struct lobby *l, lobby_idle_fn *fn, void *arg)
 
 /* New and kept connections take turns. But whoever was woken up by a new connection has to accept it now: the kernel woke
  * nobody else for it. Only the wait that sleeps can have been that waking. */
-int lobby_wait(struct lobby *l)
+static int wait_connection(struct lobby *l)
 {
     struct epoll_event events[EVENTS_MAX];
 
@@ -299,6 +308,14 @@ int lobby_wait(struct lobby *l)
         if (fd >= 0) return fd;
     }
     return last_call(l);
+}
+
+int lobby_wait(struct lobby *l, int *is_whole)
+{
+    int fd = wait_connection(l);
+
+    *is_whole = l->looked_whole;
+    return fd;
 }
 
 void lobby_keep(struct lobby *l, int fd)

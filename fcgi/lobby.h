@@ -9,9 +9,9 @@ struct lobby;
 /** lobby_new(listen_fd, &lobby, err): the listening socket becomes non-blocking. SIGTERM and SIGINT are blocked from here on: they
  *  end lobby_wait instead. Over TCP only the addresses in FCGI_WEB_SERVER_ADDRS are let in, when it is set. */
 enum err_code lobby_new(int listen_fd, struct lobby **lobby, struct err *err);
-/** lobby_wait(lobby): a connection that has a request with all its parameters; it is the caller's, who closes it or
- *  gives it to lobby_keep. -1: SIGTERM or SIGINT came, and no connection that was taken in has something to say any more. Reads and writes on it fail after LIMIT_REQUEST_STALL_S without progress. */
-int lobby_wait(struct lobby *lobby);
+/** lobby_wait(lobby, &is_whole): a connection that has a request with all its parameters; it is the caller's, who closes it or
+ *  gives it to lobby_keep. *is_whole: and all its input, or else LIMIT_INPUT_AHEAD_BYTES at least. -1: SIGTERM or SIGINT came, and no connection that was taken in has something to say any more. Reads and writes on it fail after LIMIT_REQUEST_STALL_S without progress. */
+int lobby_wait(struct lobby *lobby, int *is_whole);
 /** lobby_stop(lobby): as SIGTERM does: no new connection; lobby_wait gives out what has come so far, then -1. */
 void lobby_stop(struct lobby *lobby);
 /** lobby_on_idle(lobby, fn, arg): ${fn} is called now and then (LOBBY_IDLE_MS) while lobby_wait has nothing to do. */

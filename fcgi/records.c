@@ -2,7 +2,9 @@
 #include "base/limits.h"
 #include <string.h>
 
-enum { HEAD_BYTES = 8, VERSION = 1, BEGIN = 1, END = 3, PARAMS = 4, STDOUT = 6, GET_VALUES = 9, BEGIN_BYTES = 8 };
+enum { HEAD_BYTES = 8, VERSION = 1, BEGIN_BYTES = 8 };
+enum { BEGIN = 1, ABORT = 2, END = 3, PARAMS = 4, STDIN = 5, STDOUT = 6, GET_VALUES = 9 };
+enum { RESPONDER = 1, FILTER = 3 };
 
 struct record {
     unsigned version, type, id;
@@ -42,6 +44,7 @@ static int are_pairs(const unsigned char *p, size_t left)
 
 struct look {
     unsigned id; /* of the request that has begun; 0: none has */
+    int has_input, has_params;
     size_t param_bytes;
     unsigned char params[LIMIT_PARAMETERS_BYTES];
 };
@@ -56,6 +59,7 @@ static enum records look_at_record(struct look *look, const struct record *r, co
         return is_whole && r->type == GET_VALUES && !are_pairs(content, r->content) ? RECORDS_BROKEN : RECORDS_PARTIAL;
     if (look->id == 0) {
         look->id = r->id;
+        look->has_input = is_whole && content[0] == 0 && (content[1] == RESPONDER || content[1] == FILTER);
         return r->type == BEGIN && r->content == BEGIN_BYTES ? RECORDS_PARTIAL : RECORDS_BROKEN;
     }
     if (r->id != look->id || r->type != PARAMS) return RECORDS_BROKEN;
@@ -68,24 +72,41 @@ static enum records look_at_record(struct look *look, const struct record *r, co
     return RECORDS_PARTIAL;
 }
 
+/* What is of no concern to this request libfcgi passes over. */
+static enum records look_at_input(const struct look *look, const struct record *r)
+{
+    if (r->version != VERSION) return RECORDS_BROKEN;
+    if (r->id != look->id) return RECORDS_PARTIAL;
+    if (r->type == STDIN) return r->content == 0 ? RECORDS_WHOLE : RECORDS_PARTIAL;
+    return r->type == ABORT ? RECORDS_WHOLE : RECORDS_BROKEN;
+}
+
 enum records records_look(const unsigned char *bytes, size_t len)
 {
     static struct look look; /* a worker does one thing at a time */
     size_t at = 0;
 
     look.id = 0;
+    look.has_params = 0;
     look.param_bytes = 0;
     if (len > 0 && bytes[0] != VERSION) return RECORDS_BROKEN;
     while (len - at >= HEAD_BYTES) {
         struct record r = head_of(bytes + at);
         size_t left = len - at - HEAD_BYTES;
         int is_whole = left >= r.content + r.padding;
-        enum records result = look_at_record(&look, &r, bytes + at + HEAD_BYTES, is_whole);
+        enum records result =
+            look.has_params ? look_at_input(&look, &r) : look_at_record(&look, &r, bytes + at + HEAD_BYTES, is_whole);
 
         if (result == RECORDS_WHOLE && !is_whole) result = RECORDS_PARTIAL;
-        if (result != RECORDS_PARTIAL || !is_whole) return result;
+        if (result == RECORDS_WHOLE && look.has_input && !look.has_params) {
+            look.has_params = 1;
+            result = RECORDS_PARTIAL;
+        }
+        if (result != RECORDS_PARTIAL) return result;
+        if (!is_whole) return look.has_params ? RECORDS_HEAD : RECORDS_PARTIAL;
         at += HEAD_BYTES + r.content + r.padding;
     }
+    if (look.has_params) return RECORDS_HEAD;
     if (len == LIMIT_PEEK_BYTES) return RECORDS_TOO_LARGE;
     return at > 0 && at == len && look.id == 0 ? RECORDS_MANAGEMENT : RECORDS_PARTIAL;
 }

@@ -6,7 +6,8 @@
 
 enum records {
     RECORDS_PARTIAL,    /* so far so good */
-    RECORDS_WHOLE,      /* a request with all its parameters; its input may follow */
+    RECORDS_HEAD,       /* a request with all its parameters; of its input there is more to come */
+    RECORDS_WHOLE,      /* and all its input */
     RECORDS_MANAGEMENT, /* a question about the application itself, and no request yet */
     RECORDS_TOO_LARGE,  /* more parameters than LIMIT_PARAMETERS_BYTES */
     RECORDS_BROKEN      /* no such protocol, another order, lengths that do not fit */

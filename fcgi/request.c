@@ -1,7 +1,9 @@
 #include "request.h"
+#include "base/clock.h"
 #include "base/secret.h"
 #include "lobby.h"
 #include <fcgiapp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +14,10 @@
 #include <unistd.h>
 
 enum {
-    ROLE_AUTHORIZER = 2,      /* FastCGI specification 1.0, 5.1 */
-    LONG_ANSWER_BYTES = 16384 /* what every socket takes at once is not clocked */
+    ROLE_AUTHORIZER = 2,       /* FastCGI specification 1.0, 5.1 */
+    LONG_ANSWER_BYTES = 16384, /* what every socket takes at once is not clocked */
+    SKIP_MS = 250,             /* for all of an input that nobody wants, */
+    SKIP_PAUSE_MS = 50         /* and until more of it comes */
 };
 
 struct gateway {
@@ -191,23 +195,30 @@ static int read_body(struct gateway *g, struct request *req)
     return 1;
 }
 
+static void forget_body(struct request *req)
+{
+    req->body = "";
+    req->body_len = 0;
+    req->body_too_large = 0;
+}
+
+static int has_no_body(const struct request *req)
+{
+    return !strcmp(req->method, "GET") || !strcmp(req->method, "HEAD"); /* RFC 9110, 9.3.1: it has no meaning there */
+}
+
 static int read_input(struct gateway *g, struct request *req)
 {
     char declared[24], *end;
     int too_long = 0;
 
-    req->body = "";
-    req->body_len = 0;
-    req->body_too_large = 0;
     if (g->fcgi.role == ROLE_AUTHORIZER) {
         g->fcgi.keepConnection = 0; /* it has no input by the specification; some servers send an empty one */
         return 1;
     }
     if (!read_body(g, req)) return 0;
-    if (!strcmp(req->method, "GET") || !strcmp(req->method, "HEAD")) { /* RFC 9110, 9.3.1: it has no meaning there */
-        req->body = "";
-        req->body_len = 0;
-        req->body_too_large = 0;
+    if (has_no_body(req)) {
+        forget_body(req);
         return 1; /* Caddy declares the length of a body that it does not send */
     }
     copy_param(g, "CONTENT_LENGTH", declared, sizeof declared, &too_long);
@@ -217,7 +228,7 @@ static int read_input(struct gateway *g, struct request *req)
     return 1;
 }
 
-static int copy_request(struct gateway *g, struct request *req)
+static int copy_request(struct gateway *g, struct request *req, int is_whole)
 {
     int too_long = 0;
 
@@ -233,7 +244,40 @@ static int copy_request(struct gateway *g, struct request *req)
         copy_target(g, req, &too_long);
     copy_id(g, req);
     req->malformed = too_long ? "a part of the request is too long" : NULL;
-    return read_input(g, req);
+    forget_body(req);
+    req->input_waits = !is_whole && !req->is_authorizer;
+    return req->input_waits || read_input(g, req);
+}
+
+/* Whoever is still sending would not read the answer. */
+static void skip_input(struct gateway *g)
+{
+    struct pollfd more = {.fd = g->fcgi.ipcFd, .events = POLLIN};
+    int64_t end_ms = clock_mono_ms() + SKIP_MS;
+    ssize_t len = 1;
+
+    g->fcgi.keepConnection = 0;
+    for (size_t skipped = 0; len > 0 && skipped < LIMIT_REQUEST_DISCARD_BYTES; skipped += (size_t)len)
+        if (clock_mono_ms() >= end_ms || poll(&more, 1, SKIP_PAUSE_MS) <= 0 ||
+            (len = recv(more.fd, g->body, sizeof g->body, MSG_DONTWAIT)) <= 0)
+            return;
+}
+
+int gateway_input(struct gateway *g, struct request *req, int is_wanted)
+{
+    int is_good;
+
+    if (!req->input_waits) return 1;
+    req->input_waits = 0;
+    if (!is_wanted || has_no_body(req)) {
+        skip_input(g);
+        return 1;
+    }
+    start_clock(g->fcgi.ipcFd);
+    is_good = read_input(g, req);
+    stop_clock();
+    if (!is_good) FCGX_Free(&g->fcgi, 1);
+    return is_good;
 }
 
 void gateway_on_idle(struct gateway *g, void (*fn)(void *arg), void *arg)
@@ -249,10 +293,10 @@ void gateway_stop(struct gateway *g)
 int gateway_accept(struct gateway *g, struct request *req)
 {
     for (;;) {
-        int fd, is_good, has_all;
+        int fd, is_good, has_all, is_whole;
 
         pulse_move(g->pulse);
-        fd = lobby_wait(g->lobby);
+        fd = lobby_wait(g->lobby, &is_whole);
         if (fd < 0) return 0;
         g->fcgi.ipcFd = fd;
         g->fcgi.keepConnection = 1; /* or FCGX_Accept_r would close it as the last request's */
@@ -261,7 +305,7 @@ int gateway_accept(struct gateway *g, struct request *req)
         start_clock(fd);
         is_good = FCGX_Accept_r(&g->fcgi) == 0; /* else there is no request, and libfcgi closed the connection */
         /* libfcgi takes parameters that break off for all of them, with the error beside. */
-        has_all = is_good && FCGX_GetError(g->fcgi.in) == 0 && copy_request(g, req);
+        has_all = is_good && FCGX_GetError(g->fcgi.in) == 0 && copy_request(g, req, is_whole);
         stop_clock();
         if (has_all) return 1;
         if (is_good) FCGX_Free(&g->fcgi, 1);

@@ -23,6 +23,7 @@ struct request {
     const char *body; /* NUL-terminated behind body_len; valid until the next request; "" with GET and HEAD */
     size_t body_len;
     int body_too_large;
+    int input_waits;       /* none of the body is here yet: gateway_input */
     int is_authorizer;     /* the FastCGI role: the question is check's */
     const char *malformed; /* NULL, or why it is refused at once */
 };
@@ -37,6 +38,10 @@ void gateway_on_idle(struct gateway *g, void (*fn)(void *arg), void *arg);
 /** gateway_accept(gateway, req): wait for a request. 1: ${req} is filled; 0: SIGTERM or SIGINT came (they are blocked but while waiting
  *  here, so that no request is cut off). A request that its web server gave up, or did not send whole, is passed over. */
 int gateway_accept(struct gateway *gateway, struct request *req);
+/** gateway_input(gateway, req, is_wanted): fetch the body that was on its way, for as long as LIMIT_REQUEST_READ_S; or, not wanted, throw
+ *  away what comes at once: the connection will be closed behind the answer. Who is let in should be clear before: strangers do
+ *  not hold a worker. 0: the web server broke off, and nobody waits for an answer. */
+int gateway_input(struct gateway *gateway, struct request *req, int is_wanted);
 /** gateway_put(gateway, text, len): part of the answer, CGI style: headers, empty line, body. */
 void gateway_put(struct gateway *gateway, const char *text, size_t len);
 /** gateway_finish(gateway): the answer is whole. */

@@ -28,6 +28,7 @@ static enum err_code parse_body(struct exchange *x, struct json **body)
     struct err why = {0};
     size_t word = strcspn(req->content_type, "; \t");
 
+    if (req->malformed) return err_set(&x->err, ERR_BAD_INPUT, NULL, "%s", req->malformed);
     if (req->body_too_large)
         return err_set(&x->err, ERR_TOO_LARGE, NULL, "the body is larger than %d bytes", LIMIT_REQUEST_BODY_BYTES);
     if (req->body_len == 0) return ERR_OK;
@@ -113,6 +114,12 @@ static void use_settings(struct worker *w, int changed)
     if (changed) log_setup((enum log_level)cfg->log_level, (enum log_format)cfg->log_format);
 }
 
+static void forget(struct request *req)
+{
+    log_request_id(NULL);
+    secret_wipe(req->authorization, sizeof req->authorization);
+}
+
 static void serve(struct worker *w, struct request *req)
 {
     struct exchange x = {.req = req, .service = w->service, .began_mono_ms = clock_mono_ms()};
@@ -120,19 +127,20 @@ static void serve(struct worker *w, struct request *req)
     struct json *body = NULL;
     int64_t start_ns = clock_mono_ns(), took_us;
     enum route_result found = router_find(req->method, req->path, &x, &route);
-    int status;
+    int status, is_admitted;
 
     log_request_id(req->id);
-    if (admit(w, &x, found, route) == ERR_OK && parse_body(&x, &body) == ERR_OK) route->handler(&x);
+    is_admitted = admit(w, &x, found, route) == ERR_OK;
+    if (!gateway_input(w->gateway, req, is_admitted)) return forget(req);
+    if (is_admitted && parse_body(&x, &body) == ERR_OK) route->handler(&x);
     status = response_send(w->gateway, &x);
     counter_add(service_cache(w->service), COUNT_http_requests, 1);
     if (status >= 400) counter_add(service_cache(w->service), COUNT_http_errors, 1);
     warn_unchecked(w, &x, route);
     took_us = (clock_mono_ns() - start_ns) / 1000;
     log_request(&x, found == ROUTE_NO_PATH ? NULL : route, status, took_us);
-    log_request_id(NULL);
     json_free(body);
-    secret_wipe(req->authorization, sizeof req->authorization);
+    forget(req);
     give_back_memory(took_us);
 }
 

@@ -13,6 +13,7 @@ enum {
     LIMIT_REQUEST_BODY_BYTES = 65536,      /* larger: 413 */
     LIMIT_REQUEST_DISCARD_BYTES = 1 << 20, /* of a body that is too large, read and thrown away before the answer */
     LIMIT_REQUEST_TARGET_BYTES = 4096,     /* path and query, each */
+    LIMIT_INPUT_AHEAD_BYTES = 32768,       /* of a request, that have come before its input is waited for by a worker */
     LIMIT_REQUEST_STALL_S = 10,            /* a web server that stops in the middle of a request */
     LIMIT_REQUEST_READ_S = 15,             /* and one that goes on, but slowly: in all, and for reading a long answer */
     LIMIT_PARAMETERS_BYTES = 49152,        /* all FastCGI parameters of a request; larger: 431 */

@@ -56,18 +56,42 @@ static void whole(void)
     put(PARAMS, 1, "", 0, 0);
 }
 
-static void a_request_is_whole_once_its_parameters_are(void **state)
+static void a_request_is_whole_once_its_parameters_and_its_input_are(void **state)
 {
     size_t all;
 
     (void)state;
     whole();
     all = size;
-    assert_int_equal(records_look(bytes, all), RECORDS_WHOLE);
+    assert_int_equal(records_look(bytes, all), RECORDS_HEAD);
     for (size_t len = 0; len < all; len++)
         assert_int_equal(records_look(bytes, len), RECORDS_PARTIAL);
-    put(STDIN, 1, "", 0, 0);
+    put(STDIN, 1, "some", 4, 4);
+    put(STDIN, 2, "", 0, 0); /* of nobody */
+    put(GET_VALUES, 0, "", 0, 0);
+    for (size_t len = all; len <= size; len++)
+        assert_int_equal(records_look(bytes, len), RECORDS_HEAD);
+    put(STDIN, 1, "", 0, 8);
+    assert_int_equal(records_look(bytes, size - 1), RECORDS_HEAD);
     assert_int_equal(records_look(bytes, size), RECORDS_WHOLE);
+    whole();
+    put(ABORT, 1, "", 0, 0);
+    assert_int_equal(records_look(bytes, size), RECORDS_WHOLE);
+    whole();
+    put(PARAMS, 1, "", 0, 0);
+    assert_int_equal(records_look(bytes, size), RECORDS_BROKEN);
+}
+
+static void roles_without_input_need_none(void **state)
+{
+    static const unsigned roles[] = {0, 2, 4, 255};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+        whole();
+        bytes[9] = (unsigned char)roles[i];
+        assert_int_equal(records_look(bytes, size), RECORDS_WHOLE);
+    }
 }
 
 static void questions_about_the_application_are_told_apart(void **state)
@@ -80,7 +104,7 @@ static void questions_about_the_application_are_told_apart(void **state)
     put(BEGIN, 1, "\0\1\1\0\0\0\0\0", 8, 0);
     assert_int_equal(records_look(bytes, size), RECORDS_PARTIAL);
     put(PARAMS, 1, "", 0, 0);
-    assert_int_equal(records_look(bytes, size), RECORDS_WHOLE);
+    assert_int_equal(records_look(bytes, size), RECORDS_HEAD);
 }
 
 static void another_order_is_refused(void **state)
@@ -177,7 +201,8 @@ static void no_bytes_are_trusted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_request_is_whole_once_its_parameters_are),
+        cmocka_unit_test(a_request_is_whole_once_its_parameters_and_its_input_are),
+        cmocka_unit_test(roles_without_input_need_none),
         cmocka_unit_test(questions_about_the_application_are_told_apart),
         cmocka_unit_test(another_order_is_refused),
         cmocka_unit_test(lengths_that_lie_are_refused),
