@@ -120,6 +120,20 @@ static void copy_target(struct gateway *g, struct request *req, int *too_long)
     copy_param(g, "CONTENT_TYPE", req->content_type, sizeof req->content_type, too_long);
 }
 
+/* Of the query the first id counts and nothing else: a web server that has no other place for it (lighttpd) puts it in front, and
+ * what the client sends behind it, of whatever size, changes nothing. */
+static void copy_first_id(struct gateway *g, struct request *req)
+{
+    const char *at = FCGX_GetParam("QUERY_STRING", g->fcgi.envp);
+
+    for (size_t len; at && *at; at += len + (at[len] == '&')) {
+        len = strcspn(at, "&");
+        if (strncmp(at, "accountId=", 10) != 0 && strncmp(at, "workspaceId=", 12) != 0) continue;
+        if (len < sizeof req->query) snprintf(req->query, sizeof req->query, "%.*s", (int)len, at);
+        return;
+    }
+}
+
 /* An Authorizer is asked about the application's request: the question is check, whatever that request is. Of that only the query
  * counts, and only where the web server names no id: a client must not get past the check by what it sends beside. */
 static void copy_question(struct gateway *g, struct request *req, int *too_long)
@@ -127,7 +141,7 @@ static void copy_question(struct gateway *g, struct request *req, int *too_long)
     char platform[LIMIT_PLATFORM_BYTES];
 
     req->content_type[0] = req->query[0] = '\0';
-    if (!req->is_named) copy_param(g, "QUERY_STRING", req->query, sizeof req->query, too_long);
+    if (!req->is_named) copy_first_id(g, req);
     if (!copy_param(g, "TOKEN_HEALTH_PLATFORM", platform, sizeof platform, too_long)) strcpy(platform, "instagram");
     strcpy(req->method, "GET");
     snprintf(req->path, sizeof req->path, "/api/%s/token-health/check", platform);

@@ -75,6 +75,16 @@ class Authorizer(ServiceCase):
             with self.subTest(more=list(more)):
                 self.assertEqual(self.ask(2, more=more).status, 403)
 
+    def test_where_the_id_stands_in_the_query_the_first_one_counts_and_nothing_behind_it(self):
+        """lighttpd can put it nowhere else, and has the client's query behind it."""
+        for behind in ("", f"accountId={account_id(1)}", "workspaceId=ws-1", "valid_for=x", "valid_for=99999999", "%zz", "x=" + "y" * 20000):
+            for first in (f"accountId={account_id(2)}", "workspaceId=ws-2", f"x=1&accountId={account_id(2)}"):
+                with self.subTest(first=first, behind=behind[:40]):
+                    self.assertEqual(self.ask(more={"QUERY_STRING": f"{first}&{behind}"}).status, 403)
+        for query in ("x=1", "accountIdx=1", f"xaccountId={account_id(2)}", "accountId=", "accountId=" + "a" * 5000 + f"&accountId={account_id(2)}"):
+            with self.subTest(query=query[:40]):
+                self.assert_passes(self.ask(more={"QUERY_STRING": query}), "unknown; bad_request")
+
     def test_a_clients_own_header_is_no_key(self):
         for more in ({"HTTP_AUTHORIZATION": "Bearer " + self.reader}, {"HTTP_TOKEN_HEALTH_KEY": self.reader}):
             with self.subTest(more=list(more)):
