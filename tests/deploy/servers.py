@@ -43,7 +43,8 @@ class Application:
 
             def do_GET(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                answer = json.dumps({"app": True, "method": self.command, "health": self.headers.get("X-Token-Health"),
+                told = [v for k, v in self.headers.items() if k.lower().replace("_", "-") == "x-token-health"]  # as CGI and its like read names
+                answer = json.dumps({"app": True, "method": self.command, "health": ", ".join(told) or None,
                                      "body": body.decode(), "authorization": self.headers.get("Authorization")}).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")

@@ -273,6 +273,57 @@ class Behind:
             self.assertEqual(answer.status, 200, self.say(answer))
             self.assertEqual((answer.json()["health"], answer.json()["authorization"]), (verdict, "Bearer the-applications-own"), self.say(answer))
 
+    def test_what_the_application_is_told_cannot_be_forged_or_taken_away(self):
+        self.set_mode("observe")
+        for name in ("X-Token-Health", "x-token-health", "X_Token_Health", "X-Token_Health", "X_Token-Health", "TOKEN_HEALTH", "Token-Health"):
+            with self.subTest(name=name):
+                answer = self.application(BROKEN, headers={name: "healthy; ok"})
+                self.assertEqual((answer.status, answer.json()["health"]), (200, "broken; revoked"), self.say(answer))
+                answer = self.application(UNKNOWN, headers={name: "forged; ok"})
+                self.assertNotIn("forged", answer.json()["health"] or "", self.say(answer))
+        for value in ("X-Token-Health", "close, x-token-health, keep-alive"):
+            answer = self.application(BROKEN, headers={"Connection": value})
+            self.assertEqual((answer.status, answer.json()["health"]), (200, "broken; revoked"), self.say(answer))
+
+    def test_nobody_gets_past_the_check_by_what_is_sent_beside(self):
+        self.set_mode("enforce")
+        try:
+            for query in ("", f"accountId={HEALTHY}", "workspaceId=ws-1", "valid_for=x", "valid_for=99999999", "x=" + "y" * 5000):
+                for headers in ({}, {"Content-Type": "text/plain; x=" + "y" * 300}, {"TOKEN-HEALTH-ACCOUNT": HEALTHY, "X-Request-Id": "z" * 3000}):
+                    with self.subTest(query=query[:40], headers=headers):
+                        answer = self.ask("GET", f"/accounts/{BROKEN}/posts?{query}", key=None, headers=headers)
+                        self.assertEqual(answer.status, self.refusal, self.say(answer))
+            for path in (f"//accounts/{BROKEN}/posts", f"/accounts//{BROKEN}/posts", f"/x/../accounts/{BROKEN}/posts", f"/accounts/{HEALTHY}/%2e%2e/{BROKEN}/posts",
+                         f"/%61ccounts/{BROKEN}/posts", f"/accounts/%30{BROKEN[1:]}/posts", f"http://localhost/accounts/{BROKEN}/posts"):
+                with self.subTest(path=path):
+                    answer = self.ask("GET", path, key=None)
+                    self.assertEqual(answer.status, self.refusal, self.say(answer))
+            for headers in ({f"X-Big-{i}": "a" * 7000 for i in range(8)}, {f"X-Big-{i}": "a" * 700 for i in range(80)}):
+                answer = self.ask("GET", f"/accounts/{BROKEN}/posts", key=None, headers=headers)
+                self.assertNotIn(b'"app"', answer.body, f"{self.say(answer)}: {len(headers)} large headers")
+        finally:
+            self.set_mode("observe")
+
+    def test_clients_whose_bodies_drip_hold_nobody_up(self):
+        """More of them than the responder has workers, and none has a key."""
+        slow = []
+        try:
+            for first in (0, 20000, 50000) * 4:
+                s = socket.create_connection(("127.0.0.1", self.server.port))
+                slow.append(s)
+                s.sendall(f"POST {API}/validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n".encode() + b"x" * first)
+            worst = 0
+            for _ in range(20):
+                start = time.monotonic()
+                answer = self.ask("GET", f"{API}/check?accountId={HEALTHY}")
+                self.assertEqual(answer.status, 204, self.say(answer))
+                worst = max(worst, time.monotonic() - start)
+                time.sleep(0.1)
+            self.assertLess(worst, 8)  # a silent one was given up after 10 s
+        finally:
+            for s in slow:
+                s.close()
+
     def test_bodies_reach_the_application_and_not_the_check(self):
         self.set_mode("observe")
         answer = self.ask("POST", f"/accounts/{HEALTHY}/posts", {"text": "hello"}, key=None)
