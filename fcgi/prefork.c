@@ -196,6 +196,7 @@ static int trial(struct prefork *p, const struct config *cfg)
         if (p->stop || clock_mono_ms() >= end_ms) kill(p->trial, SIGKILL);
         wait_signal(p, TICK_MS);
         reap(p);
+        if (cfg != p->cfg) spawn_missing(p); /* the others go on meanwhile */
     }
     return WIFEXITED(p->trial_status) && WEXITSTATUS(p->trial_status) == 0;
 }
@@ -216,11 +217,17 @@ static void drain(struct prefork *p)
         }
 }
 
+/* A worker is not cut off in a request that still has time. */
+static int64_t patience_ms(const struct config *cfg)
+{
+    return DRAIN_MS + (cfg->request_timeout_ms ? cfg->request_timeout_ms : cfg->stuck_timeout_ms);
+}
+
 /* One by one, so that the others go on answering. */
-static void replace_workers(struct prefork *p)
+static void replace_workers(struct prefork *p, int64_t patience)
 {
     for (int i = 0; i < LIMIT_WORKERS && !p->stop; i++) {
-        int64_t end_ms = clock_mono_ms() + DRAIN_MS;
+        int64_t end_ms = clock_mono_ms() + patience;
         pid_t old = p->slots[i].pid;
 
         if (old) kill(old, SIGTERM);
@@ -242,6 +249,7 @@ static void reload(struct prefork *p)
 {
     struct config *fresh = NULL;
     struct err err = {0};
+    int64_t patience = patience_ms(p->cfg); /* the old workers' */
 
     if (config_load(p->options->config_path, &fresh, &err) != ERR_OK) {
         log_error("TOKEN HEALTH", "the new configuration is not used", LOG_S("place", err.place),
@@ -260,7 +268,7 @@ static void reload(struct prefork *p)
     p->count = wanted_workers(p);
     log_setup((enum log_level)fresh->log_level, (enum log_format)fresh->log_format);
     log_info("TOKEN HEALTH", "configuration read again", LOG_S("file", p->options->config_path));
-    replace_workers(p);
+    replace_workers(p, patience);
 }
 
 static void supervise(struct prefork *p)

@@ -22,7 +22,7 @@ struct prefork_options {
     int listen_fd;
 };
 /** prefork_run(cfg, options, program): until SIGTERM or SIGINT; 1 at once when a worker could not be opened with cfg. SIGHUP: the
- *  configuration is read again and, if a worker can be opened with it, the workers are replaced one by one (the socket stays);
+ *  configuration is read again and, if a worker can be opened with it, the workers are replaced one by one (the socket stays; each finishes its request, within its request_timeout and 15 s);
  *  else all goes on as before. A worker that dies young comes back after 1, 2, 4 … 30 s, an old one at once; one that is in one
  *  request for longer than [responder] stuck_timeout is killed. At the end the workers finish the requests under way, within
  *  15 s. The supervisor hears of all that (base/notify.h): ready once a worker can answer; the watchdog is answered while one

@@ -16,6 +16,7 @@ from workers import Workers
 class Lives(Workers):
     """Workers come, go and are replaced."""
     workers = 2
+    settings = {"responder": {"request_timeout": "40s"}, "provider": {"timeout": "30s"}}
 
     @classmethod
     def seed(cls):
@@ -137,6 +138,37 @@ class Lives(Workers):
         thread.join(30)
         self.assertEqual((failures, [r.status for r in results]), (0, [200]))
         wait_for(lambda: len(self.kids()) == 3 and not set(before) & set(self.kids()), 40, "three new workers")
+
+    def test_a_reload_waits_for_a_request_that_takes_longer_than_a_stop_would_wait(self):
+        thread, results = self.begin_slow_validation(18000)
+        before = self.kids()
+        self.reload()
+        thread.join(60)
+        self.assertEqual([json.loads(r.body)["validAccounts"] for r in results], [1])
+        wait_for(lambda: len(self.kids()) == 2 and not set(before) & set(self.kids()), 40, "new workers")
+
+    def test_workers_that_die_while_a_new_configuration_is_tried_come_back(self):
+        directory = f"{self.service.dir}/never-read"
+        os.mkdir(directory)
+        os.mkfifo(f"{directory}/instagram.json")  # whoever opens it waits
+        was = self.service.settings["provider"]["override_directory"]
+        self.service.settings["provider"]["override_directory"] = directory
+        self.service.write_conf()
+        try:
+            wait_for(lambda: len(self.kids()) == 2, 40, "two workers")
+            before = self.kids()
+            mark = self.reload()
+            wait_for(lambda: set(self.kids()) - set(before), 10, "the configuration is tried")
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+            self.is_quick(10)
+            self.assertNotIn("is not used", self.log_since(mark), "it was no longer tried: the test shows nothing")
+        finally:
+            self.service.settings["provider"]["override_directory"] = was
+            self.service.write_conf()
+            with open(f"{directory}/instagram.json", "w"):
+                pass
+        wait_for(lambda: "the new configuration is not used" in self.log_since(mark), 40, "the refusal is logged")
 
     def test_sighup_with_a_bad_configuration_changes_nothing(self):
         before = self.kids()
