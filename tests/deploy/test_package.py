@@ -279,7 +279,15 @@ class Units(unittest.TestCase):
 class MakeInstall(unittest.TestCase):
     def test_every_place_that_an_installed_file_names_is_there(self):
         with tempfile.TemporaryDirectory() as dest:
-            run("make", "install", f"DESTDIR={dest}", "PREFIX=/opt/th", f"MODE={os.path.basename(os.environ.get('TOKEN_HEALTH_BUILD', 'release'))}")
+            before = os.umask(0o077)  # some administrators' own
+            try:
+                run("make", "install", f"DESTDIR={dest}", "PREFIX=/opt/th", f"MODE={os.path.basename(os.environ.get('TOKEN_HEALTH_BUILD', 'release'))}")
+            finally:
+                os.umask(before)
+            for folder, folders, files in os.walk(dest):
+                for path in [os.path.join(folder, name) for name in folders + files]:
+                    self.assertEqual(os.stat(path).st_mode & 0o022, 0, f"others may write {path}")
+                    self.assertTrue(os.stat(path).st_mode & 0o004, f"others may not read {path}")
             for unit in glob.glob(f"{dest}/opt/th/lib/systemd/system/*.service"):
                 with open(unit) as f:
                     program = re.search(r"(?m)^ExecStart=(\S+)", f.read())[1]
