@@ -152,7 +152,7 @@ class Nginx(Server):
         check = self.shipped("nginx", "token-health-check.conf", **{"/etc/nginx/token-health-key.conf": key})
         upstream = ""
         if self.kept:
-            upstream = f"upstream token_health {{ server unix:{self.socket}; keepalive 4; }}\n    fastcgi_keep_conn on;"
+            upstream = f"upstream token_health {{ server unix:{self.socket}; keepalive 4; }}\n    fastcgi_keep_conn on;\n    fastcgi_next_upstream error timeout non_idempotent;"
             for path in (api, check):
                 with open(path) as f:
                     text = f.read()
