@@ -23,6 +23,7 @@ struct call {
     int header_count;
     int is_plain, is_refused; /* http; refused by policy, never given to curl */
     int too_large, not_allowed, head_ended;
+    int is_urgent;
     int is_unwanted; /* when its turn came */
     int64_t started_mono_ms, timeout_ms;
     int (*is_wanted)(void *arg);
@@ -241,6 +242,7 @@ enum err_code http_start(struct http_client *client, const struct http_request *
         call_free(call);
         return err_set(err, ERR_NOMEM, NULL, "no memory for a provider call");
     }
+    call->is_urgent = req->is_urgent;
     call->is_wanted = req->is_wanted;
     call->done = done;
     call->arg = arg;
@@ -251,8 +253,14 @@ enum err_code http_start(struct http_client *client, const struct http_request *
     if (req->timeout_ms > 0 && req->timeout_ms < call->timeout_ms) call->timeout_ms = req->timeout_ms;
     set_destination(call, req);
     set_request(call, req);
-    *client->waiting_end = call;
-    client->waiting_end = &call->next;
+    if (call->is_urgent) {
+        call->next = client->waiting;
+        client->waiting = call;
+        if (!call->next) client->waiting_end = &call->next;
+    } else {
+        *client->waiting_end = call;
+        client->waiting_end = &call->next;
+    }
     client->inflight++;
     return ERR_OK;
 }
@@ -339,12 +347,12 @@ static void finish(struct call *call, CURLcode code)
 
 /* ---- running ---- */
 
-/* Those that wait get the places that are free, in their order; gives how many came to their end by that. */
+/* Those that wait get the places that are free, in their order, urgent ones get theirs beside them; gives how many came to their end by that. */
 static int start_waiting(struct http_client *client)
 {
     int finished = 0;
 
-    while (client->waiting && client->active_count < client->options.max_connections) {
+    while (client->waiting && (client->waiting->is_urgent || client->active_count < client->options.max_connections)) {
         struct call *call = client->waiting;
         int64_t left_ms = call->timeout_ms - (clock_mono_ms() - call->started_mono_ms);
         CURLcode failure = CURLE_OK;

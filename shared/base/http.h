@@ -33,6 +33,7 @@ struct http_request {
     struct buf body;          /* form body; its Content-Type is among the headers */
     struct buf user_password; /* Basic authentication: "user:password"; empty: none. No colon in the user */
     int64_t timeout_ms;       /* of this call in all, if shorter than the client's; 0: the client's */
+    int is_urgent; /* it does not wait for its turn: with less time than all it might be cut off in the middle */
     /* Asked, with done's arg, when the call's turn comes; 0: it is not made, which is_cut says. NULL: it is wanted. */
     int (*is_wanted)(void *arg);
 };

@@ -310,6 +310,7 @@ static int begin(struct job *job)
     fault_point(FAULT_due);
     if (rc == ERR_OK)
         rc = job_request(job, REQUEST_REFRESH, run->record.uses_refresh_token ? run->token : NULL, &req, &err);
+    req.is_urgent = 1;
     if (rc != ERR_OK) {
         tell_unbegun(job, rc, &err);
     } else if (!may_seal(job)) {

@@ -84,6 +84,33 @@ static void waiting_for_a_turn_counts_for_the_time_in_all(void **state)
     fixture_stop(&server);
 }
 
+static void an_urgent_call_does_not_wait_for_a_turn(void **state)
+{
+    struct server server = {.behaviour = ANSWER, .text = OK_ANSWER, .work_ms = 400};
+    struct http_client *client = fixture_client(&(struct http_options){.max_connections = 1});
+    struct outcome outcomes[4] = {0};
+    struct http_request urgent;
+
+    (void)state;
+    fixture_serve(&server);
+    for (int i = 0; i < 3; i++)
+        start(client, fixture_url(&server, "/"), fixture_done, &outcomes[i]);
+    assert_int_equal(http_run(client, 0), 3); /* the first one has the place */
+    fixture_request(&urgent, "GET", fixture_url(&server, "/"));
+    urgent.is_urgent = 1;
+    assert_int_equal(http_start(client, &urgent, fixture_done, &outcomes[3], NULL), ERR_OK);
+    http_request_fini(&urgent);
+    fixture_finish(client);
+    for (int i = 0; i < 4; i++)
+        fixture_expect(&outcomes[i], HTTP_ANSWERED, "beside an urgent one");
+    assert_int_equal(atomic_load(&server.state->most_at_work), 2);
+    if (outcomes[3].elapsed_ms >= outcomes[1].elapsed_ms)
+        fail_msg("the urgent one took %lld ms, the second one %lld", (long long)outcomes[3].elapsed_ms,
+                 (long long)outcomes[1].elapsed_ms);
+    http_client_free(client);
+    fixture_stop(&server);
+}
+
 /* ---- calls that start calls */
 
 struct chain {
@@ -233,6 +260,7 @@ int main(void)
         cmocka_unit_test(a_crowd_is_answered_by_a_few_connections),
         cmocka_unit_test(waiting_for_a_turn_is_no_time_to_connect),
         cmocka_unit_test(waiting_for_a_turn_counts_for_the_time_in_all),
+        cmocka_unit_test(an_urgent_call_does_not_wait_for_a_turn),
         cmocka_unit_test(a_callback_may_start_the_next_call),
         cmocka_unit_test(every_kind_of_end_beside_the_others_comes_once),
         cmocka_unit_test(a_client_that_goes_calls_nobody_any_more),
