@@ -25,7 +25,7 @@ class TwoMonitors(HostsCase):
     def setUp(self):
         is_alone = self._testMethodName.startswith("test_a")  # one sweep, in which nobody dies, however slow the machine is
         for host in self.at.values():
-            host.set(check_interval="20m" if is_alone else "40s", lease="60s" if is_alone else f"{LEASE_S}s")
+            host.set(check_interval="20m" if is_alone else "40s", lease="20s" if is_alone else f"{LEASE_S}s")
 
     def from_here_on(self):
         """Forgets who was asked about so far; name of each slice → how many passes it has once one that begins now is over."""
