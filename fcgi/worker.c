@@ -96,8 +96,8 @@ static void warn_unchecked(struct worker *w, const struct exchange *x, const str
     w->remind_mono_ms = now_ms + REMIND_MS;
     log_warn("TOKEN HEALTH",
              "checks are refused, so that a web server's requests pass unchecked: see the key, the account and the "
-             "workspace in its "
-             "configuration (an authorizer's TOKEN_HEALTH_KEY, TOKEN_HEALTH_ACCOUNT, TOKEN_HEALTH_WORKSPACE)",
+             "workspace in its configuration (an authorizer's TOKEN_HEALTH_KEY, TOKEN_HEALTH_ACCOUNT, "
+             "TOKEN_HEALTH_WORKSPACE)",
              LOG_S("why", x->err.text));
 }
 
